@@ -1,0 +1,11 @@
+{
+  "variables": {
+    "ringway_include": ["native/include"],
+    "ringway_addon_sources": ["native/addon.cpp"],
+    "ringway_peer_sources": ["native/test/peer.cpp"],
+    "ringway_bench_peer_sources": ["bench/peer.cpp"],
+    "ringway_cflags": ["-O2", "-ffunction-sections", "-fdata-sections", "-fvisibility=hidden", "-fno-exceptions", "-fno-rtti"],
+    "ringway_warnings": ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion"],
+    "ringway_ldflags": ["-static-libstdc++", "-static-libgcc", "-Wl,--exclude-libs,ALL", "-Wl,--gc-sections"]
+  }
+}
