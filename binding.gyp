@@ -17,7 +17,7 @@
     {
       "target_name": "ringway",
       "sources": ["<@(ringway_addon_sources)"],
-      "defines": ["NAPI_VERSION=8"],
+      "defines": ["<@(ringway_addon_defines)"],
     },
     {
       "target_name": "ringway_peer",

@@ -12,7 +12,8 @@ const distInsteadOfSrc: Plugin = {
     if (source === 'ringway') return { id: `${root}dist/index.js`, external: true };
     if (source === 'ringway/rings') return { id: `${root}dist/rings.js`, external: true };
     const internal = /^(?:#ringway|(?:\.\.\/)+src)\/(.+)\.[jt]s$/.exec(source);
-    if (internal && importer?.startsWith(`${root}test/`)) return { id: `${root}dist/${internal[1]}.js`, external: true };
+    if (internal && importer?.startsWith(`${root}test/`))
+      return { id: `${root}dist/${internal[1]}.js`, external: true };
     return undefined;
   },
 };

@@ -29,7 +29,11 @@ function buildNative() {
   const steps = needsConfigure() ? ['configure', 'build'] : ['build'];
   const nodeGyp = require.resolve('node-gyp/bin/node-gyp.js');
   const args = [nodeGyp, ...steps, '--loglevel=warn', `--jobs=${availableParallelism()}`, ...headerOptions()];
-  run(process.execPath, args, 'The addon needs python3, make and a C++20 compiler. RINGWAY_SKIP_NATIVE=1 goes without it.');
+  run(
+    process.execPath,
+    args,
+    'The addon needs python3, make and a C++20 compiler. RINGWAY_SKIP_NATIVE=1 goes without it.',
+  );
 }
 
 // gyp writes the makefiles again when a gyp file is newer, but not when another Node is used.
@@ -37,6 +41,7 @@ function needsConfigure() {
   const makefile = join(root, 'build/Makefile');
   const config = join(root, 'build/config.gypi');
   if (!existsSync(makefile) || !existsSync(config)) return true;
+  if (existsSync(join(root, 'build/CMakeCache.txt'))) return true; // cmake-js without --out has overwritten the makefile.
   const inputs = ['binding.gyp', 'native/sources.gypi', 'package-lock.json'].map((path) => join(root, path));
   inputs.push(process.execPath);
   const configured = statSync(makefile).mtimeMs;
@@ -63,7 +68,11 @@ function hasTypeScript(folder) {
 }
 
 function tsc(project) {
-  run(process.execPath, [join(dirname(require.resolve('typescript/package.json')), 'bin/tsc'), '-p', join(root, project)]);
+  run(process.execPath, [
+    join(dirname(require.resolve('typescript/package.json')), 'bin/tsc'),
+    '-p',
+    join(root, project),
+  ]);
 }
 
 function run(command, args, hint) {
