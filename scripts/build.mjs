@@ -76,7 +76,8 @@ function tsc(project) {
 }
 
 function run(command, args, hint) {
-  const { status, signal, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit' });
+  const env = { ...process.env, MAKEFLAGS: '-s --no-print-directory' };
+  const { status, signal, error } = spawnSync(command, args, { cwd: root, env, stdio: 'inherit' });
   if (status === 0) return;
   if (hint) console.error(`ringway: ${hint}`);
   if (error) throw error;
