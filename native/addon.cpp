@@ -1,0 +1,585 @@
+// The control path between JavaScript and the core: segments, liveness, sleeping and waking. The only file that speaks
+// Node-API, and nothing else of the runtime: no libuv, no V8, so one binary serves Node, Bun and Deno. Data does not
+// pass through here; JavaScript reads and writes the mapped memory itself. Twin: src/native.ts.
+//
+// Everything here belongs to one environment (the main thread or one worker) and runs on its thread, but for the
+// reactor's threads, which only touch the reactor and the thread-safe function.
+#include <node_api.h>
+
+#include <array>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+
+#include "ringway/interrupt.hpp"
+#include "ringway/reactor.hpp"
+#include "ringway/segment.hpp"
+#include "ringway/spsc_ring.hpp"
+
+namespace ringway {
+namespace {
+
+class Environment {
+ public:
+  explicit Environment(napi_env env) : env_(env) {
+    napi_add_env_cleanup_hook(env_, &closeHook, this);
+    const std::lock_guard guard(all().mutex);
+    all().environments.push_back(this);
+  }
+  ~Environment() {
+    closeAll();
+    {
+      const std::lock_guard guard(all().mutex);
+      std::erase(all().environments, this);
+    }
+    napi_remove_env_cleanup_hook(env_, &closeHook, this);  // Where a runtime deletes instance data before its hooks run.
+  }
+
+  std::shared_ptr<Segment> find(uint32_t id) const {
+    const auto found = segments_.find(id);
+    return found == segments_.end() ? nullptr : found->second;
+  }
+  uint32_t add(std::shared_ptr<Segment> segment) {
+    segments_.emplace(++lastId_, std::move(segment));
+    return lastId_;
+  }
+  void close(uint32_t id) {
+    const auto found = segments_.find(id);
+    if (found == segments_.end()) return;
+    closeOne(*found->second);
+    segments_.erase(found);
+  }
+
+  // The reactor starts with the first watch; programs that never wait asynchronously have no thread of ours.
+  Reactor* reactor() {
+    if (reactor_ == nullptr && wakeHandler_ != nullptr && !closed_) startReactor();
+    return reactor_.get();
+  }
+  void setWakeHandler(napi_value handler) { napi_create_reference(env_, handler, 1, &wakeHandler_); }
+  void keepLoopAlive(bool keep) {
+    if (reactor() == nullptr) return;
+    keep ? napi_ref_threadsafe_function(env_, signal_) : napi_unref_threadsafe_function(env_, signal_);
+  }
+
+ private:
+  // All environments of the process. Runtimes run no clean-up hooks on the main thread when process.exit() is called or
+  // an error is not caught; exit() still runs handlers, after the last JavaScript.
+  struct All {
+    std::mutex mutex;
+    std::vector<Environment*> environments;
+    All() { std::atexit(&closeAtExit); }
+  };
+  static All& all() {
+    static All* const instance = new All;  // Never destroyed: the handler comes late.
+    return *instance;
+  }
+  static void closeAtExit() {
+    const std::lock_guard guard(all().mutex);
+    for (Environment* environment : all().environments) {
+      // Workers that still run are not ours to touch; the kernel tells others that they are gone.
+      if (environment->thread_ != pthread_self()) continue;
+      for (auto& [id, segment] : environment->segments_) segment->close();
+    }
+  }
+  static void closeHook(void* self) { static_cast<Environment*>(self)->closeAll(); }
+  static void stopHook(void* self) { static_cast<Environment*>(self)->stopReactor(); }
+
+  void startReactor() {
+    napi_value name, handler;
+    napi_get_reference_value(env_, wakeHandler_, &handler);
+    napi_create_string_utf8(env_, "ringway", NAPI_AUTO_LENGTH, &name);
+    if (napi_create_threadsafe_function(env_, handler, nullptr, name, 0, 1, nullptr, nullptr, this, &deliverWakes,
+                                        &signal_) != napi_ok) {
+      return;
+    }
+    napi_unref_threadsafe_function(env_, signal_);
+    reactor_ = std::make_unique<Reactor>(
+        [](void* self) {
+          napi_call_threadsafe_function(static_cast<Environment*>(self)->signal_, nullptr, napi_tsfn_nonblocking);
+        },
+        this);
+    // Hooks run in reverse order: this one before the thread-safe function's own, so no reactor thread calls a dead one.
+    napi_add_env_cleanup_hook(env_, &stopHook, this);
+  }
+
+  void stopReactor() {
+    if (reactor_ == nullptr) return;
+    reactor_.reset();
+    napi_remove_env_cleanup_hook(env_, &stopHook, this);
+    napi_release_threadsafe_function(signal_, napi_tsfn_release);
+  }
+
+  static void deliverWakes(napi_env env, napi_value handler, void* context, void*) {
+    auto* self = static_cast<Environment*>(context);
+    if (env == nullptr || self->reactor_ == nullptr) return;  // The environment is going.
+    napi_value undefined;
+    napi_get_undefined(env, &undefined);
+    for (const Reactor::Wake& wake : self->reactor_->collect()) {
+      std::array<napi_value, 2> arguments;
+      napi_create_uint32(env, wake.token, &arguments[0]);
+      napi_get_boolean(env, wake.reason == Reactor::Reason::timeout, &arguments[1]);
+      napi_call_function(env, undefined, handler, arguments.size(), arguments.data(), nullptr);
+    }
+  }
+
+  void closeOne(Segment& segment) {
+    if (reactor_ != nullptr) reactor_->cancelRange(segment.base(), segment.shape().byteLength);
+    segment.close();
+  }
+
+  // The environment ends by itself or is terminated: what it held is given back as by close(), not as by a death.
+  void closeAll() {
+    closed_ = true;
+    stopReactor();
+    for (auto& [id, segment] : segments_) segment->close();
+    segments_.clear();
+  }
+
+  const napi_env env_;
+  const pthread_t thread_ = pthread_self();
+  std::unordered_map<uint32_t, std::shared_ptr<Segment>> segments_;
+  uint32_t lastId_ = 0;
+  std::unique_ptr<Reactor> reactor_;
+  napi_threadsafe_function signal_ = nullptr;
+  napi_ref wakeHandler_ = nullptr;
+  bool closed_ = false;
+};
+
+// The arguments of one call. JavaScript checks what users pass; here a wrong type reads as zero or empty, and ids and
+// offsets are checked where they are used.
+template <size_t N>
+class Arguments {
+ public:
+  Arguments(napi_env env, napi_callback_info info) : env_(env) {
+    size_t count = N;
+    napi_get_cb_info(env, info, &count, values_.data(), nullptr, nullptr);
+  }
+  Environment& environment() const {
+    void* data = nullptr;
+    napi_get_instance_data(env_, &data);
+    return *static_cast<Environment*>(data);
+  }
+  uint32_t u32(size_t i) const {
+    uint32_t value = 0;
+    napi_get_value_uint32(env_, values_[i], &value);
+    return value;
+  }
+  double number(size_t i) const {
+    double value = 0;
+    napi_get_value_double(env_, values_[i], &value);
+    return value;
+  }
+  bool boolean(size_t i) const {
+    bool value = false;
+    napi_get_value_bool(env_, values_[i], &value);
+    return value;
+  }
+  std::string string(size_t i) const {
+    size_t length = 0;
+    if (napi_get_value_string_utf8(env_, values_[i], nullptr, 0, &length) != napi_ok) return {};
+    std::string value(length, '\0');
+    napi_get_value_string_utf8(env_, values_[i], value.data(), length + 1, &length);
+    return value;
+  }
+  napi_value operator[](size_t i) const { return values_[i]; }
+
+ private:
+  napi_env env_;
+  std::array<napi_value, N> values_{};
+};
+
+napi_value toNumber(napi_env env, double value) {
+  napi_value result;
+  napi_create_double(env, value, &result);
+  return result;
+}
+
+class ObjectBuilder {
+ public:
+  explicit ObjectBuilder(napi_env env) : env_(env) { napi_create_object(env, &object_); }
+  ObjectBuilder& set(const char* key, double value) { return set(key, toNumber(env_, value)); }
+  ObjectBuilder& set(const char* key, const char* value) {
+    napi_value string;
+    napi_create_string_utf8(env_, value, NAPI_AUTO_LENGTH, &string);
+    return set(key, string);
+  }
+  ObjectBuilder& set(const char* key, napi_value value) {
+    napi_set_named_property(env_, object_, key, value);
+    return *this;
+  }
+  operator napi_value() const { return object_; }
+
+ private:
+  napi_env env_;
+  napi_value object_ = nullptr;
+};
+
+napi_value describe(napi_env env, const Failure& failure) {
+  return ObjectBuilder(env)
+      .set("errno", failure.error)
+      .set("syscall", failure.syscall)
+      .set("refusal", static_cast<double>(failure.refusal))
+      .set("found", static_cast<double>(failure.found));
+}
+
+// A duration in milliseconds from JavaScript, where Infinity is for ever, as a deadline.
+int64_t deadlineAfter(double ms) {
+  return ms < 9e12 ? nowNs() + static_cast<int64_t>(ms * 1e6) : kForever;
+}
+
+// Hands a segment to JavaScript. The ArrayBuffer owns the address range: it is unmapped when the buffer is collected,
+// and not before, since views of it may be at work in native code. A buffer that is collected while its segment is open
+// closes it.
+napi_value toJavaScript(napi_env env, Environment& environment, Segment&& opened) {
+  auto segment = std::make_shared<Segment>(std::move(opened));
+  auto* owner = new std::shared_ptr<Segment>(segment);
+  const auto collect = [](napi_env, void*, void* hint) {
+    auto* held = static_cast<std::shared_ptr<Segment>*>(hint);
+    (*held)->close();
+    (*held)->unmap();
+    delete held;
+  };
+  napi_value buffer;
+  const napi_status status = napi_create_external_arraybuffer(
+      env, segment->base(), static_cast<size_t>(segment->shape().byteLength), collect, owner, &buffer);
+  if (status != napi_ok) {
+    delete owner;
+    return describe(env, Failure::of("napi_create_external_arraybuffer", ENOTSUP));
+  }
+  return ObjectBuilder(env)
+      .set("buffer", buffer)
+      .set("id", environment.add(segment))
+      .set("participantId", segment->participantId())
+      .set("maxParticipants", segment->shape().maxParticipants)
+      .set("participantsOffset", segment->shape().participantsOffset)
+      .set("bodyOffset", segment->shape().bodyOffset);
+}
+
+// create(directory, byteLength, kind, maxParticipants, mode) -> segment | failure
+napi_value create(napi_env env, napi_callback_info info) {
+  const Arguments<5> arguments(env, info);
+  Segment segment;
+  const CreateOptions options{static_cast<uint64_t>(arguments.number(1)), static_cast<Kind>(arguments.u32(2)),
+                              arguments.u32(3), arguments.u32(4)};
+  if (const auto failure = Segment::create(arguments.string(0).c_str(), options, segment)) {
+    return describe(env, failure);
+  }
+  return toJavaScript(env, arguments.environment(), std::move(segment));
+}
+
+// publish(id, path) -> undefined | failure
+napi_value publish(napi_env env, napi_callback_info info) {
+  const Arguments<2> arguments(env, info);
+  const auto segment = arguments.environment().find(arguments.u32(0));
+  if (segment == nullptr) return describe(env, Failure::of("publish", EBADF));
+  const auto failure = segment->publish(arguments.string(1));
+  return failure ? describe(env, failure) : nullptr;
+}
+
+// attach(path, kind, anyOwner) -> segment | failure
+napi_value attach(napi_env env, napi_callback_info info) {
+  const Arguments<3> arguments(env, info);
+  Segment segment;
+  if (const auto failure = Segment::attach(arguments.string(0), static_cast<Kind>(arguments.u32(1)),
+                                           arguments.boolean(2), segment)) {
+    return describe(env, failure);
+  }
+  return toJavaScript(env, arguments.environment(), std::move(segment));
+}
+
+// inspect(path) -> { kind, byteLength } | failure
+napi_value inspect(napi_env env, napi_callback_info info) {
+  const Arguments<1> arguments(env, info);
+  SegmentShape shape;
+  if (const auto failure = Segment::inspect(arguments.string(0), shape)) return describe(env, failure);
+  return ObjectBuilder(env)
+      .set("kind", static_cast<double>(shape.kind))
+      .set("byteLength", static_cast<double>(shape.byteLength));
+}
+
+// close(id)
+napi_value close(napi_env env, napi_callback_info info) {
+  const Arguments<1> arguments(env, info);
+  arguments.environment().close(arguments.u32(0));
+  return nullptr;
+}
+
+// unlink(path) -> 0 | -errno
+napi_value unlink(napi_env env, napi_callback_info info) {
+  const Arguments<1> arguments(env, info);
+  return toNumber(env, ::unlink(arguments.string(0).c_str()) == 0 ? 0 : -errno);
+}
+
+// sweep(directory) -> how many were removed | -errno
+napi_value sweep(napi_env env, napi_callback_info info) {
+  const Arguments<1> arguments(env, info);
+  return toNumber(env, Segment::sweep(arguments.string(0).c_str()));
+}
+
+// space(directory) -> { total, free } in bytes, of the file system
+napi_value space(napi_env env, napi_callback_info info) {
+  const Arguments<1> arguments(env, info);
+  struct statvfs found {};
+  statvfs(arguments.string(0).c_str(), &found);
+  return ObjectBuilder(env)
+      .set("total", static_cast<double>(found.f_blocks) * static_cast<double>(found.f_frsize))
+      .set("free", static_cast<double>(found.f_bavail) * static_cast<double>(found.f_frsize));
+}
+
+// linkCount(id) -> how many names the segment has | -1
+napi_value linkCount(napi_env env, napi_callback_info info) {
+  const Arguments<1> arguments(env, info);
+  const auto segment = arguments.environment().find(arguments.u32(0));
+  return toNumber(env, segment == nullptr ? -1 : segment->linkCount());
+}
+
+// alive(id, participantId) -> 1 | 0 | -errno
+napi_value alive(napi_env env, napi_callback_info info) {
+  const Arguments<2> arguments(env, info);
+  const auto segment = arguments.environment().find(arguments.u32(0));
+  return toNumber(env, segment == nullptr ? -EBADF : segment->alive(arguments.u32(1)));
+}
+
+// settle(id, participantId) -> 1: it is dead, and its roles are marked so | 0: it lives | -errno
+napi_value settle(napi_env env, napi_callback_info info) {
+  const Arguments<2> arguments(env, info);
+  const auto segment = arguments.environment().find(arguments.u32(0));
+  return toNumber(env, segment == nullptr ? -EBADF : segment->settle(arguments.u32(1)));
+}
+
+// A word of a segment, or nothing if the offset does not lie in it.
+template <class Word = std::atomic<uint32_t>>
+Word* wordAt(const std::shared_ptr<Segment>& segment, uint32_t byteOffset) {
+  if (segment == nullptr || byteOffset % alignof(Word) != 0) return nullptr;
+  if (segment->shape().byteLength < sizeof(Word) || byteOffset > segment->shape().byteLength - sizeof(Word)) {
+    return nullptr;
+  }
+  return reinterpret_cast<Word*>(segment->base() + byteOffset);
+}
+
+// wake(id, eventCountOffset): the slow half of a notification, for a caller that has seen a sleeper
+napi_value wake(napi_env env, napi_callback_info info) {
+  const Arguments<2> arguments(env, info);
+  const auto segment = arguments.environment().find(arguments.u32(0));
+  if (auto* words = wordAt<EventCountWords>(segment, arguments.u32(1))) EventCount(*words).notify();
+  return nullptr;
+}
+
+enum class Blocked : int { changed = 0, timeout = 1, interrupted = 2 };
+
+// Spins, then sleeps, until one of two words differs from what was seen of it, or until the limit.
+Blocked block(EventCount events, const std::atomic<uint32_t>& a, uint32_t seenA, const std::atomic<uint32_t>& b,
+              uint32_t seenB, double spinMs, double limitMs, uint32_t signals) {
+  const InterruptGuard interrupts(signals);
+  const int64_t deadlineNs = deadlineAfter(limitMs);
+  if (spinMs > 0) {
+    const int64_t spinEndNs = std::min(deadlineNs, deadlineAfter(spinMs));
+    do {
+      if (spinWhileEqual(a, seenA, 20'000) || b.load(std::memory_order_acquire) != seenB) return Blocked::changed;
+      if (interrupts.interrupted()) return Blocked::interrupted;
+    } while (nowNs() < spinEndNs);
+    if (spinEndNs == deadlineNs) return Blocked::timeout;
+  }
+  const uint32_t sequence = events.prepare();
+  // event_count.hpp, A.
+  if (a.load(std::memory_order_seq_cst) != seenA || b.load(std::memory_order_seq_cst) != seenB) return Blocked::changed;
+  for (;;) {
+    int result = 0;
+    if (!interrupts.active()) {
+      result = futexWait(events.sequence(), sequence, deadlineNs);
+    } else if (hasFutexWaitAny()) {
+      const std::array waiters{futexWaiter(events.sequence(), sequence), interrupts.waiter()};
+      result = futexWaitAny(waiters.data(), waiters.size(), deadlineNs);
+    } else {
+      // One word only: a signal that comes just before the sleep is noticed at the end of this slice.
+      const int64_t sliceNs = nowNs() + 50'000'000;
+      result = futexWait(events.sequence(), sequence, std::min(deadlineNs, sliceNs));
+      if (result == -ETIMEDOUT && sliceNs < deadlineNs) result = -EINTR;
+    }
+    if (interrupts.interrupted()) return Blocked::interrupted;
+    if (result == -ETIMEDOUT) return Blocked::timeout;
+    if (result != -EINTR) return Blocked::changed;
+  }
+}
+
+// wait(id, eventCountOffset, aOffset, seenA, bOffset, seenB, spinMs, limitMs, signals) -> Blocked | -errno
+napi_value wait(napi_env env, napi_callback_info info) {
+  const Arguments<9> arguments(env, info);
+  const auto segment = arguments.environment().find(arguments.u32(0));
+  auto* events = wordAt<EventCountWords>(segment, arguments.u32(1));
+  const auto* a = wordAt(segment, arguments.u32(2));
+  const auto* b = wordAt(segment, arguments.u32(4));
+  if (events == nullptr || a == nullptr || b == nullptr) return toNumber(env, -EBADF);
+  return toNumber(env, static_cast<int>(block(EventCount(*events), *a, arguments.u32(3), *b, arguments.u32(5),
+                                              arguments.number(6), arguments.number(7), arguments.u32(8))));
+}
+
+// watch(token, id, sequenceOffset, expected, limitMs) -> 0 | -errno: one call of the wake handler for token
+napi_value watch(napi_env env, napi_callback_info info) {
+  const Arguments<5> arguments(env, info);
+  const auto* word = wordAt(arguments.environment().find(arguments.u32(1)), arguments.u32(2));
+  Reactor* reactor = arguments.environment().reactor();
+  if (word == nullptr || reactor == nullptr) return toNumber(env, -EBADF);
+  return toNumber(env, reactor->watch(arguments.u32(0), *word, arguments.u32(3), deadlineAfter(arguments.number(4)))
+                           ? 0
+                           : -EAGAIN);
+}
+
+// cancel(token)
+napi_value cancel(napi_env env, napi_callback_info info) {
+  const Arguments<1> arguments(env, info);
+  if (Reactor* reactor = arguments.environment().reactor()) reactor->cancel(arguments.u32(0));
+  return nullptr;
+}
+
+// setWakeHandler((token, timedOut) => void), once
+napi_value setWakeHandler(napi_env env, napi_callback_info info) {
+  const Arguments<1> arguments(env, info);
+  arguments.environment().setWakeHandler(arguments[0]);
+  return nullptr;
+}
+
+// keepLoopAlive(keep): whether pending watches keep the event loop running
+napi_value keepLoopAlive(napi_env env, napi_callback_info info) {
+  const Arguments<1> arguments(env, info);
+  arguments.environment().keepLoopAlive(arguments.boolean(0));
+  return nullptr;
+}
+
+// selfTest(directory) -> undefined | failure: can segments live there?
+napi_value selfTest(napi_env env, napi_callback_info info) {
+  const Arguments<1> arguments(env, info);
+  Segment segment;
+  const CreateOptions options{bodyOffsetFor(kMinParticipants), Kind::spsc, kMinParticipants, 0600};
+  if (const auto failure = Segment::create(arguments.string(0).c_str(), options, segment)) {
+    return describe(env, failure);
+  }
+  // Some file systems accept locks that other descriptions do not see.
+  const int seen = segment.alive(segment.participantId());
+  if (seen != 1) return describe(env, Failure::of("fcntl(F_OFD_GETLK)", seen < 0 ? -seen : ENOLCK));
+  return nullptr;
+}
+
+// layout() -> { structure: { field: offset or value } } as this binary sees them, to be compared with src/layout.ts
+napi_value layout(napi_env env, napi_callback_info) {
+#define RINGWAY_FIELD(type, field) {#type, #field, offsetof(type, field)}
+  static constexpr struct {
+    const char* structure;
+    const char* field;
+    size_t value;
+  } kRows[] = {
+      RINGWAY_FIELD(SegmentHeader, magic),
+      RINGWAY_FIELD(SegmentHeader, layoutVersion),
+      RINGWAY_FIELD(SegmentHeader, kind),
+      RINGWAY_FIELD(SegmentHeader, featureBits),
+      RINGWAY_FIELD(SegmentHeader, byteLength),
+      RINGWAY_FIELD(SegmentHeader, participantsOffset),
+      RINGWAY_FIELD(SegmentHeader, maxParticipants),
+      RINGWAY_FIELD(SegmentHeader, bodyOffset),
+      RINGWAY_FIELD(SegmentHeader, creatorPid),
+      RINGWAY_FIELD(SegmentHeader, createdAtMs),
+      RINGWAY_FIELD(SegmentHeader, nextParticipant),
+      {"SegmentHeader", "participants", sizeof(SegmentHeader)},
+      RINGWAY_FIELD(ParticipantEntry, pid),
+      RINGWAY_FIELD(ParticipantEntry, threadId),
+      RINGWAY_FIELD(ParticipantEntry, attachedAtMs),
+      {"ParticipantEntry", "next", sizeof(ParticipantEntry)},
+      RINGWAY_FIELD(EventCountWords, sequence),
+      RINGWAY_FIELD(EventCountWords, asleep),
+      RINGWAY_FIELD(RoleWords, word),
+      RINGWAY_FIELD(RoleWords, diedPid),
+      RINGWAY_FIELD(EndCounters, records),
+      RINGWAY_FIELD(EndCounters, spins),
+      RINGWAY_FIELD(EndCounters, parks),
+      RINGWAY_FIELD(EndCounters, wakeUps),
+      RINGWAY_FIELD(EndCounters, livenessChecks),
+      RINGWAY_FIELD(SpscHeader, capacity),
+      RINGWAY_FIELD(SpscHeader, alignment),
+      RINGWAY_FIELD(SpscHeader, dataOffset),
+      RINGWAY_FIELD(SpscHeader, wait),
+      RINGWAY_FIELD(SpscHeader, tail),
+      RINGWAY_FIELD(SpscHeader, head),
+      RINGWAY_FIELD(SpscHeader, producer),
+      RINGWAY_FIELD(SpscHeader, consumer),
+      RINGWAY_FIELD(SpscHeader, roleChanged),
+      RINGWAY_FIELD(SpscHeader, filled),
+      RINGWAY_FIELD(SpscHeader, freed),
+      RINGWAY_FIELD(SpscHeader, wantedHead),
+      RINGWAY_FIELD(SpscHeader, producerCounters),
+      RINGWAY_FIELD(SpscHeader, consumerCounters),
+      {"SpscHeader", "data", kSpscDataOffset},
+      RINGWAY_FIELD(RecordHeader, byteLength),
+      RINGWAY_FIELD(RecordHeader, flags),
+      {"RecordHeader", "payload", sizeof(RecordHeader)},
+      {"Constants", "magic", kMagic},
+      {"Constants", "layoutVersion", kLayoutVersion},
+      {"Constants", "knownFeatureBits", kKnownFeatureBits},
+      {"Constants", "isolationBytes", kIsolationBytes},
+      {"Constants", "minParticipants", kMinParticipants},
+      {"Constants", "maxParticipants", kMaxParticipants},
+      {"Constants", "kindSpsc", static_cast<size_t>(Kind::spsc)},
+      {"Constants", "minSpscCapacity", kMinSpscCapacity},
+      {"Constants", "maxSpscCapacity", kMaxSpscCapacity},
+      {"Constants", "paddingFlag", kPaddingFlag},
+      {"Constants", "roleIdShift", kRoleIdShift},
+      {"Constants", "roleNone", static_cast<size_t>(RolePhase::none)},
+      {"Constants", "roleHeld", static_cast<size_t>(RolePhase::held)},
+      {"Constants", "roleClosed", static_cast<size_t>(RolePhase::closed)},
+      {"Constants", "roleDied", static_cast<size_t>(RolePhase::died)},
+      {"Constants", "waitAdaptive", static_cast<size_t>(WaitMode::adaptive)},
+      {"Constants", "waitSpin", static_cast<size_t>(WaitMode::spin)},
+      {"Constants", "waitPark", static_cast<size_t>(WaitMode::park)},
+  };
+#undef RINGWAY_FIELD
+  napi_value tables, table = nullptr;
+  napi_create_object(env, &tables);
+  const char* current = "";
+  for (const auto& row : kRows) {
+    if (std::strcmp(current, row.structure) != 0) {
+      napi_create_object(env, &table);
+      napi_set_named_property(env, tables, current = row.structure, table);
+    }
+    napi_set_named_property(env, table, row.field, toNumber(env, static_cast<double>(row.value)));
+  }
+  return tables;
+}
+
+napi_value initialise(napi_env env, napi_value exports) {
+  auto* environment = new Environment(env);
+  napi_set_instance_data(
+      env, environment, [](napi_env, void* data, void*) { delete static_cast<Environment*>(data); }, nullptr);
+  constexpr struct {
+    const char* name;
+    napi_callback call;
+  } kFunctions[] = {{"create", create},
+                    {"publish", publish},
+                    {"attach", attach},
+                    {"inspect", inspect},
+                    {"close", close},
+                    {"unlink", unlink},
+                    {"sweep", sweep},
+                    {"space", space},
+                    {"linkCount", linkCount},
+                    {"alive", alive},
+                    {"settle", settle},
+                    {"wake", wake},
+                    {"wait", wait},
+                    {"watch", watch},
+                    {"cancel", cancel},
+                    {"setWakeHandler", setWakeHandler},
+                    {"keepLoopAlive", keepLoopAlive},
+                    {"selfTest", selfTest},
+                    {"layout", layout}};
+  for (const auto& function : kFunctions) {
+    napi_value value;
+    napi_create_function(env, function.name, NAPI_AUTO_LENGTH, function.call, nullptr, &value);
+    napi_set_named_property(env, exports, function.name, value);
+  }
+  return exports;
+}
+
+}  // namespace
+}  // namespace ringway
+
+NAPI_MODULE_INIT() { return ringway::initialise(env, exports); }

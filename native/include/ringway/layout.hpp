@@ -1,0 +1,142 @@
+// The bytes every process agrees on, in host byte order. Twin: src/layout.ts; test/layout.test.ts compares the two
+// through the addon, docs/LAYOUT.md describes them in prose, and test/golden holds images of whole segments.
+//
+// A segment is: SegmentHeader, ParticipantEntry[maxParticipants], then the body that belongs to its kind.
+// Words that different processes write stand kIsolationBytes apart.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace ringway {
+
+inline constexpr uint32_t kMagic = 0x59415752;         // The bytes "RWAY" on a little-endian machine.
+inline constexpr uint32_t kMagicSwapped = 0x52574159;  // What the same segment shows to a machine of the other kind.
+inline constexpr uint32_t kLayoutVersion = 1;          // Grows when any row of this file changes.
+inline constexpr uint32_t kKnownFeatureBits = 0;       // A segment that needs a bit we do not know is refused.
+inline constexpr size_t kIsolationBytes = 128;         // Two 64-byte lines. Part of the format: not the compiler's guess.
+
+enum class Kind : uint32_t { spsc = 1 };
+
+inline constexpr uint32_t kMinParticipants = 2;
+inline constexpr uint32_t kMaxParticipants = 4096;
+
+// Participant i holds an OFD write lock on byte kPresenceLockOffset + i of the file for as long as it lives. The bytes
+// lie far beyond any data and need not exist. Whoever removes a segment's name locks all kPresenceLockLength of them.
+inline constexpr int64_t kPresenceLockOffset = int64_t{1} << 46;
+inline constexpr int64_t kPresenceLockLength = int64_t{1} << 16;
+static_assert(kPresenceLockLength >= kMaxParticipants);
+
+//   offset size field               writer       meaning
+//        0    4 magic               creator      "RWAY"; stored last (release), so non-zero means the rest is ready
+//        4    4 layoutVersion       creator      kLayoutVersion
+//        8    4 kind                creator      what the body is: Kind
+//       12    4 featureBits         creator      what a reader must understand beyond the version
+//       16    8 byteLength          creator      of the whole segment
+//       24    4 participantsOffset  creator      256
+//       28    4 maxParticipants     creator      entries, kMinParticipants .. kMaxParticipants
+//       32    4 bodyOffset          creator      from the segment's start, multiple of kIsolationBytes
+//       36    4 creatorPid          creator      for people only; nothing decides by it
+//       40    8 createdAtMs         creator      binary64, milliseconds since 1970; for people only
+//      128    4 nextParticipant     newcomers    where the search for a free entry starts, a hint
+struct SegmentHeader {
+  std::atomic<uint32_t> magic;
+  uint32_t layoutVersion, kind, featureBits;
+  uint64_t byteLength;
+  uint32_t participantsOffset, maxParticipants, bodyOffset, creatorPid;
+  double createdAtMs;
+  alignas(kIsolationBytes) std::atomic<uint32_t> nextParticipant;
+};
+static_assert(sizeof(SegmentHeader) == 256 && offsetof(SegmentHeader, byteLength) == 16);
+static_assert(offsetof(SegmentHeader, createdAtMs) == 40 && offsetof(SegmentHeader, nextParticipant) == 128);
+
+//        0    4 pid                 participant  of the process, in its own pid namespace; for people only
+//        4    4 threadId            participant  kernel id of the thread; for people only
+//        8    8 attachedAtMs        participant  binary64, milliseconds since 1970; for people only
+struct alignas(64) ParticipantEntry {
+  std::atomic<uint32_t> pid, threadId;
+  std::atomic<double> attachedAtMs;
+};
+static_assert(sizeof(ParticipantEntry) == 64);
+
+// One condition that somebody may sleep on; see event_count.hpp.
+//        0    4 sequence            notifiers    even, grows by 2 with every notification that met a sleeper
+//        4    4 asleep              both         0: nobody sleeps; else 1 + the newest sequence that somebody sleeps on
+struct EventCountWords {
+  std::atomic<uint32_t> sequence, asleep;
+};
+static_assert(sizeof(EventCountWords) == 8);
+
+// Who holds one end of a ring; see role.hpp.
+//        0    4 word                taker        phase in the low 3 bits, participant id above them
+//        4    4 diedPid             recoverer    pid of the last holder that died; for people only
+struct RoleWords {
+  std::atomic<uint32_t> word, diedPid;
+};
+static_assert(sizeof(RoleWords) == 8);
+
+// What one end of a ring has done. Only its holder writes, nobody decides by it.
+//        0   40 counts              holder       binary64 each: records, spins, parks, wakeUps, liveness checks
+struct EndCounters {
+  std::atomic<double> records, spins, parks, wakeUps, livenessChecks;
+};
+static_assert(sizeof(EndCounters) == 40);
+
+// Body of Kind::spsc. Positions are bytes, count up for ever, wrap at 2^32 and are compared by subtraction only.
+//        0    4 capacity            creator      bytes, power of two, kMinSpscCapacity .. kMaxSpscCapacity
+//        4    4 alignment           creator      8 or 64: payloads start at multiples of it
+//        8    4 dataOffset          creator      from the body's start; 8 less than a multiple of 64
+//       12    4 wait                creator      WaitMode that ends use unless told otherwise
+//      128    4 tail                producer     position behind the last published record
+//      256    4 head                consumer     position of the first record not yet released
+//      384   16 producer, consumer  takers       who holds the two roles
+//      400    8 roleChanged         both         event count: a role was taken, given back or lost
+//      512    8 filled              both         event count: tail moved, or the producer's role changed
+//      640    8 freed               both         event count: head moved far enough, or the consumer's role changed
+//      648    4 wantedHead          producer     the head position at which the sleeping producer's record fits
+//      768   40 producerCounters    producer
+//      896   40 consumerCounters    consumer
+//     1080    . data                producer     capacity bytes: records and padding, each a multiple of alignment
+struct SpscHeader {
+  uint32_t capacity, alignment, dataOffset, wait;
+  alignas(kIsolationBytes) std::atomic<uint32_t> tail;
+  alignas(kIsolationBytes) std::atomic<uint32_t> head;
+  alignas(kIsolationBytes) RoleWords producer;
+  RoleWords consumer;
+  EventCountWords roleChanged;
+  alignas(kIsolationBytes) EventCountWords filled;
+  alignas(kIsolationBytes) EventCountWords freed;
+  std::atomic<uint32_t> wantedHead;
+  alignas(kIsolationBytes) EndCounters producerCounters;
+  alignas(kIsolationBytes) EndCounters consumerCounters;
+};
+static_assert(sizeof(SpscHeader) == 1024 && offsetof(SpscHeader, tail) == 128 && offsetof(SpscHeader, head) == 256);
+static_assert(offsetof(SpscHeader, producer) == 384 && offsetof(SpscHeader, roleChanged) == 400);
+static_assert(offsetof(SpscHeader, filled) == 512 && offsetof(SpscHeader, freed) == 640);
+static_assert(offsetof(SpscHeader, wantedHead) == 648);
+static_assert(offsetof(SpscHeader, producerCounters) == 768 && offsetof(SpscHeader, consumerCounters) == 896);
+
+inline constexpr uint32_t kMinSpscCapacity = 64;
+inline constexpr uint32_t kMaxSpscCapacity = uint32_t{1} << 30;  // Differences of positions stay far below 2^31.
+
+// A record header ends where its payload starts. With the data 8 bytes short of a 64-byte boundary, a record at a
+// multiple of `alignment` has its payload at one too, and no record or header ever straddles the end of the data.
+inline constexpr uint32_t kSpscDataOffset = 1080;
+static_assert(kSpscDataOffset >= sizeof(SpscHeader) && (kSpscDataOffset + 8) % 64 == 0);
+
+//        0    4 byteLength          producer     of the payload; of nothing for padding
+//        4    4 flags               producer     kPaddingFlag, or 0
+struct RecordHeader {
+  uint32_t byteLength, flags;
+};
+static_assert(sizeof(RecordHeader) == 8);
+inline constexpr uint32_t kPaddingFlag = 1;  // No record: the rest of this lap is empty, go on at its end.
+
+enum class WaitMode : uint32_t { adaptive = 0, spin = 1, park = 2 };
+
+static_assert(std::atomic<uint32_t>::is_always_lock_free, "a lock inside the atomic would not be shared");
+static_assert(std::atomic<double>::is_always_lock_free && sizeof(std::atomic<double>) == 8);
+static_assert(sizeof(std::atomic<uint32_t>) == 4);
+
+}  // namespace ringway

@@ -1,0 +1,68 @@
+// How long to watch a word before sleeping on it, and how long to sleep. What is waited for is the caller's.
+//
+// Sleeping without a limit is right only while nobody's death would matter. A sleeper that waits for a live peer sleeps
+// kFirstSleepNs, then twice as long, up to kLongestSleepNs, and asks the kernel each time whether the peer lives: no
+// wake-up is sent by a process that was killed, and the one that a dying process owed may be missing.
+#pragma once
+
+#include <algorithm>
+
+#include "ringway/event_count.hpp"
+
+namespace ringway {
+
+inline void spinPause() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("isb" ::: "memory");
+#endif
+}
+
+// Watching for longer than a sleep and a wake-up cost is never worth it: with this limit the worst case is twice the
+// best (Karlin, Manasse, McGeoch, Owicki, "Competitive randomized algorithms for nonuniform problems", 1990).
+inline constexpr int64_t kLongestSpinNs = 50'000;
+inline constexpr int64_t kShortestSpinNs = 2'000;
+inline constexpr int64_t kFirstSleepNs = 20'000'000;
+inline constexpr int64_t kLongestSleepNs = 1'000'000'000;
+
+// How long to spin, learnt from the gaps that were met. Twin: src/wait/adaptive-spin.ts.
+class AdaptiveSpin {
+ public:
+  [[nodiscard]] int64_t limitNs(WaitMode mode) const noexcept {
+    if (mode == WaitMode::park) return 0;
+    if (mode == WaitMode::spin) return kForever;
+    return gapNs_ > kLongestSpinNs ? kShortestSpinNs : std::clamp(2 * gapNs_, kShortestSpinNs, kLongestSpinNs);
+  }
+  // A wait has ended after `gapNs`. One long gap is capped, so that a burst after a pause is noticed soon.
+  void learn(int64_t gapNs) noexcept { gapNs_ += (std::min(gapNs, 4 * kLongestSpinNs) - gapNs_) / 8; }
+
+ private:
+  int64_t gapNs_ = kLongestSpinNs / 4;
+};
+
+// Spins until `word` differs from `seen`; false if the limit came first. The load acquires what the writer of the new
+// value published before it.
+inline bool spinWhileEqual(const std::atomic<uint32_t>& word, uint32_t seen, int64_t limitNs) noexcept {
+  const int64_t end = limitNs == kForever ? kForever : nowNs() + limitNs;
+  for (uint32_t turn = 1;; ++turn) {
+    if (word.load(std::memory_order_acquire) != seen) return true;
+    spinPause();
+    if (turn % 64 == 0 && nowNs() >= end) return false;  // The clock costs as much as 20 turns.
+  }
+}
+
+// The limit of the next sleep while a live peer is waited for.
+class SleepLimit {
+ public:
+  [[nodiscard]] int64_t nextNs() noexcept {
+    const int64_t limit = limitNs_;
+    limitNs_ = std::min(2 * limitNs_, kLongestSleepNs);
+    return limit;
+  }
+
+ private:
+  int64_t limitNs_ = kFirstSleepNs;
+};
+
+}  // namespace ringway
