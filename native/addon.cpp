@@ -33,7 +33,8 @@ class Environment {
       const std::lock_guard guard(all().mutex);
       std::erase(all().environments, this);
     }
-    napi_remove_env_cleanup_hook(env_, &closeHook, this);  // Where a runtime deletes instance data before its hooks run.
+    napi_remove_env_cleanup_hook(env_, &closeHook,
+                                 this);  // Where a runtime deletes instance data before its hooks run.
   }
 
   std::shared_ptr<Segment> find(uint32_t id) const {
@@ -224,9 +225,7 @@ napi_value describe(napi_env env, const Failure& failure) {
 }
 
 // A duration in milliseconds from JavaScript, where Infinity is for ever, as a deadline.
-int64_t deadlineAfter(double ms) {
-  return ms < 9e12 ? nowNs() + static_cast<int64_t>(ms * 1e6) : kForever;
-}
+int64_t deadlineAfter(double ms) { return ms < 9e12 ? nowNs() + static_cast<int64_t>(ms * 1e6) : kForever; }
 
 // Hands a segment to JavaScript. The ArrayBuffer owns the address range: it is unmapped when the buffer is collected,
 // and not before, since views of it may be at work in native code. A buffer that is collected while its segment is open
@@ -250,6 +249,7 @@ napi_value toJavaScript(napi_env env, Environment& environment, Segment&& opened
   return ObjectBuilder(env)
       .set("buffer", buffer)
       .set("id", environment.add(segment))
+      .set("identity", segment->identity().c_str())
       .set("participantId", segment->participantId())
       .set("maxParticipants", segment->shape().maxParticipants)
       .set("participantsOffset", segment->shape().participantsOffset)
@@ -281,8 +281,8 @@ napi_value publish(napi_env env, napi_callback_info info) {
 napi_value attach(napi_env env, napi_callback_info info) {
   const Arguments<3> arguments(env, info);
   Segment segment;
-  if (const auto failure = Segment::attach(arguments.string(0), static_cast<Kind>(arguments.u32(1)),
-                                           arguments.boolean(2), segment)) {
+  if (const auto failure =
+          Segment::attach(arguments.string(0), static_cast<Kind>(arguments.u32(1)), arguments.boolean(2), segment)) {
     return describe(env, failure);
   }
   return toJavaScript(env, arguments.environment(), std::move(segment));
@@ -320,7 +320,7 @@ napi_value sweep(napi_env env, napi_callback_info info) {
 // space(directory) -> { total, free } in bytes, of the file system
 napi_value space(napi_env env, napi_callback_info info) {
   const Arguments<1> arguments(env, info);
-  struct statvfs found {};
+  struct statvfs found = {};
   statvfs(arguments.string(0).c_str(), &found);
   return ObjectBuilder(env)
       .set("total", static_cast<double>(found.f_blocks) * static_cast<double>(found.f_frsize))
@@ -376,7 +376,7 @@ Blocked block(EventCount events, const std::atomic<uint32_t>& a, uint32_t seenA,
   if (spinMs > 0) {
     const int64_t spinEndNs = std::min(deadlineNs, deadlineAfter(spinMs));
     do {
-      if (spinWhileEqual(a, seenA, 20'000) || b.load(std::memory_order_acquire) != seenB) return Blocked::changed;
+      if (spinWhileEqual(a, seenA, b, seenB, 20'000)) return Blocked::changed;
       if (interrupts.interrupted()) return Blocked::interrupted;
     } while (nowNs() < spinEndNs);
     if (spinEndNs == deadlineNs) return Blocked::timeout;
@@ -421,9 +421,8 @@ napi_value watch(napi_env env, napi_callback_info info) {
   const auto* word = wordAt(arguments.environment().find(arguments.u32(1)), arguments.u32(2));
   Reactor* reactor = arguments.environment().reactor();
   if (word == nullptr || reactor == nullptr) return toNumber(env, -EBADF);
-  return toNumber(env, reactor->watch(arguments.u32(0), *word, arguments.u32(3), deadlineAfter(arguments.number(4)))
-                           ? 0
-                           : -EAGAIN);
+  return toNumber(
+      env, reactor->watch(arguments.u32(0), *word, arguments.u32(3), deadlineAfter(arguments.number(4))) ? 0 : -EAGAIN);
 }
 
 // cancel(token)
@@ -463,7 +462,8 @@ napi_value selfTest(napi_env env, napi_callback_info info) {
 
 // layout() -> { structure: { field: offset or value } } as this binary sees them, to be compared with src/layout.ts
 napi_value layout(napi_env env, napi_callback_info) {
-#define RINGWAY_FIELD(type, field) {#type, #field, offsetof(type, field)}
+#define RINGWAY_FIELD(type, field) \
+  { #type, #field, offsetof(type, field) }
   static constexpr struct {
     const char* structure;
     const char* field;

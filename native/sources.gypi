@@ -7,6 +7,6 @@
     "ringway_bench_peer_sources": ["bench/peer.cpp"],
     "ringway_cflags": ["-O2", "-ffunction-sections", "-fdata-sections", "-fvisibility=hidden", "-fno-exceptions", "-fno-rtti"],
     "ringway_warnings": ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion"],
-    "ringway_ldflags": ["-static-libstdc++", "-static-libgcc", "-Wl,--exclude-libs,ALL", "-Wl,--gc-sections"]
+    "ringway_ldflags": ["-static-libstdc++", "-Wl,--exclude-libs,ALL", "-Wl,--gc-sections"]
   }
 }

@@ -43,8 +43,8 @@ inline int futexWait(const std::atomic<uint32_t>& word, uint32_t expected, int64
 // tells of one word only, though several may have been woken: callers must look at every word again.
 inline int futexWaitAny(const FutexWaiter* waiters, size_t count, int64_t deadlineNs) noexcept {
   const timespec deadline = toTimespec(deadlineNs);
-  const long result = syscall(SYS_futex_waitv, waiters, count, 0, deadlineNs == kForever ? nullptr : &deadline,
-                              CLOCK_MONOTONIC);
+  const long result =
+      syscall(SYS_futex_waitv, waiters, count, 0, deadlineNs == kForever ? nullptr : &deadline, CLOCK_MONOTONIC);
   return result < 0 ? -errno : 0;
 }
 

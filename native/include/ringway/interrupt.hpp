@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <csignal>
+#include <iterator>
 
 #include "ringway/futex.hpp"
 
@@ -23,7 +24,7 @@ class InterruptGuard {
     if (mask == 0 || inUse_.exchange(true, std::memory_order_acquire)) return;  // Pairs with ~InterruptGuard().
     active_ = mask;
     seen_ = interrupts_.load(std::memory_order_relaxed);  // Same thread as the handler's usual one; only compared.
-    struct sigaction ours {};
+    struct sigaction ours = {};
     ours.sa_sigaction = &handle;
     ours.sa_flags = SA_SIGINFO | SA_RESTART;
     for (size_t i = 0; i < std::size(kSignals); ++i) {
@@ -66,7 +67,7 @@ class InterruptGuard {
 
   inline static std::atomic<bool> inUse_{false};
   inline static std::atomic<uint32_t> interrupts_{0};
-  inline static struct sigaction previous_[std::size(kSignals)] {};
+  inline static struct sigaction previous_[std::size(kSignals)] = {};
 
   uint32_t active_ = 0;
   uint32_t seen_ = 0;

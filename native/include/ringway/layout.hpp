@@ -15,7 +15,7 @@ inline constexpr uint32_t kMagic = 0x59415752;         // The bytes "RWAY" on a 
 inline constexpr uint32_t kMagicSwapped = 0x52574159;  // What the same segment shows to a machine of the other kind.
 inline constexpr uint32_t kLayoutVersion = 1;          // Grows when any row of this file changes.
 inline constexpr uint32_t kKnownFeatureBits = 0;       // A segment that needs a bit we do not know is refused.
-inline constexpr size_t kIsolationBytes = 128;         // Two 64-byte lines. Part of the format: not the compiler's guess.
+inline constexpr size_t kIsolationBytes = 128;  // Two 64-byte lines. Part of the format: not the compiler's guess.
 
 enum class Kind : uint32_t { spsc = 1 };
 

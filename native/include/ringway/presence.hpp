@@ -15,6 +15,7 @@
 
 #include <cerrno>
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -25,7 +26,7 @@ namespace ringway {
 
 // One lock operation on `length` bytes from `first` on. 0 or -errno; -EAGAIN: somebody else's lock is in the way.
 inline int setPresenceLock(int fd, short type, int64_t first, int64_t length) noexcept {
-  struct flock lock {};
+  struct flock lock = {};
   lock.l_type = type;
   lock.l_whence = SEEK_SET;
   lock.l_start = kPresenceLockOffset + first;
@@ -37,11 +38,13 @@ inline int setPresenceLock(int fd, short type, int64_t first, int64_t length) no
   return 0;
 }
 
+inline constexpr uint32_t kJoinRounds = 100;
+
 enum class Presence : int { gone = 0, alive = 1, cleaned = 2 };  // cleaned: somebody is about to remove the name.
 
 // Who holds byte `id`? Never through the presence description. A Presence, or -errno.
 inline int probePresence(int fd, uint32_t id) noexcept {
-  struct flock lock {};
+  struct flock lock = {};
   lock.l_type = F_RDLCK;  // Conflicts with write locks only: pins do not look like life.
   lock.l_whence = SEEK_SET;
   lock.l_start = kPresenceLockOffset + id;
@@ -54,8 +57,7 @@ inline int probePresence(int fd, uint32_t id) noexcept {
 // Keeps newcomers out of entry `id` while words that name its dead holder are settled. False while the holder lives.
 class Pin {
  public:
-  Pin(int probeFd, uint32_t id) noexcept
-      : fd_(probeFd), id_(id), error_(setPresenceLock(probeFd, F_RDLCK, id, 1)) {}
+  Pin(int probeFd, uint32_t id) noexcept : fd_(probeFd), id_(id), error_(setPresenceLock(probeFd, F_RDLCK, id, 1)) {}
   ~Pin() {
     if (error_ == 0) setPresenceLock(fd_, F_UNLCK, id_, 1);
   }
@@ -77,32 +79,42 @@ int joinPresence(int fd, SegmentHeader& header, ParticipantEntry* entries, uint3
                  Settle&& settle) noexcept {
   // Round robin, so an id that a stopped recoverer still pins is not tried again and again. Relaxed: only a hint.
   const uint32_t start = header.nextParticipant.fetch_add(1, std::memory_order_relaxed);
-  for (uint32_t i = 0; i < maxParticipants; ++i) {
-    const uint32_t id = (start + i) % maxParticipants;
-    const int pinned = setPresenceLock(fd, F_RDLCK, id, 1);
-    if (pinned == -EAGAIN) {
-      // Taken; or one lock over all bytes, held by whoever removes the name. It may die before it does, and lets go
-      // then: the caller tries again.
-      if (probePresence(fd, id) == static_cast<int>(Presence::cleaned)) return -EAGAIN;
-      continue;
+  // Newcomers that meet at an entry all leave it to the others, so one round may pass free entries by. Each round of
+  // ours starts elsewhere than theirs; after kJoinRounds of nothing but collisions the entries are as good as taken.
+  for (uint32_t round = 0; round < kJoinRounds; ++round) {
+    bool collided = false;
+    for (uint32_t i = 0; i < maxParticipants; ++i) {
+      const uint32_t id = (start + round * static_cast<uint32_t>(gettid()) + i) % maxParticipants;
+      const int pinned = setPresenceLock(fd, F_RDLCK, id, 1);
+      if (pinned == -EAGAIN) {
+        const int holder = probePresence(fd, id);
+        // One lock over all bytes is held by whoever removes the name. It may die before it does, and lets go then: the
+        // caller tries again.
+        if (holder == static_cast<int>(Presence::cleaned)) return -EAGAIN;
+        collided |= holder == static_cast<int>(Presence::gone);  // It left, or was only pinned, since.
+        continue;
+      }
+      if (pinned != 0) return pinned;
+      settle(id);
+      const int locked = setPresenceLock(fd, F_WRLCK, id, 1);
+      if (locked != 0) {
+        setPresenceLock(fd, F_UNLCK, id, 1);
+        if (locked != -EAGAIN) return locked;
+        collided = true;  // Another newcomer or a recoverer pins it too. Insisting, all of us could retry for ever.
+        continue;
+      }
+      struct stat file = {};
+      if (fstat(fd, &file) != 0) return -errno;
+      // With our lock held nobody may remove the name any more; that it still has one is therefore lasting.
+      if (file.st_nlink == 0) return -ENOENT;
+      ParticipantEntry& entry = entries[id];
+      entry.pid.store(static_cast<uint32_t>(getpid()), std::memory_order_relaxed);  // Relaxed: for people only.
+      entry.threadId.store(static_cast<uint32_t>(gettid()), std::memory_order_relaxed);
+      entry.attachedAtMs.store(unixTimeMs(), std::memory_order_relaxed);
+      return static_cast<int>(id);
     }
-    if (pinned != 0) return pinned;
-    settle(id);
-    const int locked = setPresenceLock(fd, F_WRLCK, id, 1);
-    if (locked != 0) {
-      setPresenceLock(fd, F_UNLCK, id, 1);
-      if (locked != -EAGAIN) return locked;
-      continue;  // Another newcomer or a recoverer pins it too: leave it to them, or both would retry for ever.
-    }
-    struct stat file {};
-    if (fstat(fd, &file) != 0) return -errno;
-    // With our lock held nobody may remove the name any more; that it still has one is therefore lasting.
-    if (file.st_nlink == 0) return -ENOENT;
-    ParticipantEntry& entry = entries[id];
-    entry.pid.store(static_cast<uint32_t>(getpid()), std::memory_order_relaxed);  // Relaxed: for people only.
-    entry.threadId.store(static_cast<uint32_t>(gettid()), std::memory_order_relaxed);
-    entry.attachedAtMs.store(unixTimeMs(), std::memory_order_relaxed);
-    return static_cast<int>(id);
+    if (!collided) break;
+    sched_yield();
   }
   return -EUSERS;
 }

@@ -9,9 +9,9 @@
 #include <algorithm>
 #include <memory>
 #include <mutex>
-#include <utility>
 #include <pthread.h>
 #include <signal.h>
+#include <utility>
 #include <vector>
 
 #include "ringway/futex.hpp"
@@ -58,7 +58,7 @@ class Reactor {
     std::erase_if(wakes_, [token](const Wake& wake) { return wake.token == token; });
   }
 
-  // The same for all words in a range of memory that is about to go.
+  // No word in a range of memory that is about to go is looked at again. Wakes that are waiting to be collected stay.
   void cancelRange(const void* base, size_t byteLength) {
     const auto first = reinterpret_cast<uintptr_t>(base);
     for (auto& shard : shards_) {

@@ -21,16 +21,14 @@ enum class RolePhase : uint32_t { none = 0, held = 1, closed = 2, died = 3 };
 inline constexpr uint32_t kRolePhaseMask = 7;
 inline constexpr uint32_t kRoleIdShift = 3;
 
-constexpr uint32_t heldBy(uint32_t id) noexcept {
-  return static_cast<uint32_t>(RolePhase::held) | id << kRoleIdShift;
-}
+constexpr uint32_t heldBy(uint32_t id) noexcept { return static_cast<uint32_t>(RolePhase::held) | id << kRoleIdShift; }
 constexpr RolePhase rolePhase(uint32_t word) noexcept { return static_cast<RolePhase>(word & kRolePhaseMask); }
 constexpr uint32_t roleHolder(uint32_t word) noexcept { return word >> kRoleIdShift; }
 
 // Marks the role as lost if it is still held by `id`, whose death the caller has pinned. True if it was.
 inline bool settleRole(RoleWords& role, uint32_t id, const ParticipantEntry& entry) noexcept {
   uint32_t word = heldBy(id);
-  if (role.word.load(std::memory_order_seq_cst) != word) return false;  // A.
+  if (role.word.load(std::memory_order_seq_cst) != word) return false;                       // A.
   role.diedPid.store(entry.pid.load(std::memory_order_relaxed), std::memory_order_relaxed);  // Published by the CAS.
   return role.word.compare_exchange_strong(word, static_cast<uint32_t>(RolePhase::died), std::memory_order_seq_cst);
 }

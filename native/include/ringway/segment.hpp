@@ -3,7 +3,7 @@
 //
 // Create: an O_TMPFILE has no name, posix_fallocate reserves every page (a full file system is ENOSPC now, not SIGBUS
 // later), and linkat gives it the name when it is complete. A process killed at any point leaves no half-made segment.
-// Named segments stay until unlinkSegment(). Unnamed ones carry kUnnamedPrefix, which users' names cannot, and go with
+// Named segments stay until somebody unlinks them. Unnamed ones carry kUnnamedPrefix, which users' names cannot, and go with
 // their last participant: in close(), or, if all were killed, in the next sweep().
 //
 // Two rules keep removal and attaching apart; each alone is not enough:
@@ -11,6 +11,7 @@
 //   whoever attaches takes its byte's lock and then looks whether the file still has a link.
 #pragma once
 
+#include <cstdio>
 #include <cstring>
 #include <dirent.h>
 #include <new>
@@ -30,10 +31,10 @@ inline constexpr std::string_view kUnnamedPrefix = "ringway~";
 // Why a file is not attached though the system would allow it.
 enum class Refusal : uint32_t {
   none,
-  notRegular,       // a directory, socket, device
-  otherOwner,       // found: its uid
-  tooSmall,         // found: its size
-  badMagic,         // found: the word at offset 0
+  notRegular,  // a directory, fifo or device
+  otherOwner,  // found: its uid
+  tooSmall,    // found: its size
+  badMagic,    // found: the word at offset 0
   otherByteOrder,
   otherVersion,     // found: its layout version
   unknownFeatures,  // found: its feature bits
@@ -168,7 +169,7 @@ class Segment {
     FileDescriptor file(::open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, options.mode));
     if (!file) return Failure::of("open(O_TMPFILE)", errno);
     if (fchmod(file.get(), options.mode) != 0) return Failure::of("fchmod", errno);  // Whatever the umask says.
-    struct statvfs space {};
+    struct statvfs space = {};
     // Asked first, so that a hopeless request does not use up the space of others before it fails.
     if (fstatvfs(file.get(), &space) == 0 && space.f_blocks != 0 &&
         options.byteLength / space.f_bsize > space.f_bavail) {
@@ -238,9 +239,8 @@ class Segment {
     // With the last mapping of its description gone, the kernel drops our presence lock.
     // Where the system refuses that (strict overcommit), the pages stay as they are until unmapped: a view that crashes
     // would be worse than a presence that ends late, and our roles are given back already.
-    [[maybe_unused]] const void* replaced =
-        mmap(base_, mappedByteLength(), PROT_READ | PROT_WRITE,
-             MAP_FIXED | MAP_ANONYMOUS | MAP_PRIVATE | MAP_NORESERVE, -1, 0);
+    [[maybe_unused]] const void* replaced = mmap(base_, mappedByteLength(), PROT_READ | PROT_WRITE,
+                                                 MAP_FIXED | MAP_ANONYMOUS | MAP_PRIVATE | MAP_NORESERVE, -1, 0);
     unpublished_ = FileDescriptor();
     if (isUnnamed(path_)) removeIfAbandoned(probe_.get(), path_.c_str());
     probe_ = FileDescriptor();
@@ -275,13 +275,15 @@ class Segment {
   [[nodiscard]] const SegmentShape& shape() const noexcept { return shape_; }
   [[nodiscard]] uint32_t participantId() const noexcept { return static_cast<uint32_t>(participant_); }
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
+  // Equal for all attachments to one segment on this machine.
+  [[nodiscard]] std::string identity() const { return std::to_string(device_) + ":" + std::to_string(inode_); }
   [[nodiscard]] SegmentHeader* header() const noexcept { return reinterpret_cast<SegmentHeader*>(base_); }
   [[nodiscard]] ParticipantEntry* participants() const noexcept {
     return reinterpret_cast<ParticipantEntry*>(base_ + shape_.participantsOffset);
   }
   // How many names the file has: 0 after an unlink or a clean-up by others. -1 if it cannot be told.
   [[nodiscard]] int linkCount() const noexcept {
-    struct stat file {};
+    struct stat file = {};
     return probe_ && fstat(probe_.get(), &file) == 0 ? static_cast<int>(file.st_nlink) : -1;
   }
 
@@ -291,7 +293,8 @@ class Segment {
     return openChecked(path, true, file, shape);
   }
 
-  // Removes unnamed segments whose participants are all gone, and nothing else. How many.
+  // Removes unnamed segments of this layout version whose participants are all gone, and nothing else: another version
+  // may keep its locks elsewhere. How many.
   static int sweep(const char* directory) noexcept {
     DIR* entries = opendir(directory);
     if (entries == nullptr) return -errno;
@@ -300,8 +303,11 @@ class Segment {
       if (!isUnnamed(entry->d_name)) continue;
       const std::string path = std::string(directory) + "/" + entry->d_name;
       const FileDescriptor file(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-      struct stat status {};
+      struct stat status = {};
       if (!file || fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode) || status.st_uid != geteuid()) continue;
+      uint32_t start[2] = {};
+      if (pread(file.get(), start, sizeof start, 0) != sizeof start) continue;
+      if (start[0] != kMagic || start[1] != kLayoutVersion) continue;
       removed += removeIfAbandoned(file.get(), path.c_str());
     }
     closedir(entries);
@@ -315,15 +321,15 @@ class Segment {
                              SegmentShape& shape) noexcept {
     file = FileDescriptor(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
     if (!file) return errno == EISDIR ? Failure::refused(Refusal::notRegular, 0) : Failure::of("open", errno);
-    struct stat status {};
+    struct stat status = {};
     if (fstat(file.get(), &status) != 0) return Failure::of("fstat", errno);
     if (!S_ISREG(status.st_mode)) return Failure::refused(Refusal::notRegular, status.st_mode);
     if (!anyOwner && status.st_uid != geteuid()) return Failure::refused(Refusal::otherOwner, status.st_uid);
     alignas(SegmentHeader) std::byte copy[sizeof(SegmentHeader)] = {};
     const ssize_t got = pread(file.get(), copy, sizeof copy, 0);
     if (got < 0) return Failure::of("pread", errno);
-    const uint64_t size = static_cast<size_t>(got) < sizeof copy ? static_cast<uint64_t>(got)
-                                                                 : static_cast<uint64_t>(status.st_size);
+    const uint64_t size =
+        static_cast<size_t>(got) < sizeof copy ? static_cast<uint64_t>(got) : static_cast<uint64_t>(status.st_size);
     return checkHeader(copy, size, shape);
   }
 
@@ -359,7 +365,7 @@ class Segment {
     madvise(address, mappedByteLength(), MADV_DONTDUMP);  // A core dump would hold the lock that much longer.
     probe_ = FileDescriptor(::open(ProcPath(fd).text, O_RDWR | O_CLOEXEC));
     if (!probe_) return Failure::of("open(/proc/self/fd)", errno);
-    struct stat status {};
+    struct stat status = {};
     if (fstat(probe_.get(), &status) != 0) return Failure::of("fstat", errno);
     device_ = status.st_dev;
     inode_ = status.st_ino;
@@ -369,7 +375,7 @@ class Segment {
   // The probe's descriptor may have been closed by other code and its number reused. Another file has no locks of ours,
   // and everybody would look dead: better no answer.
   int checkProbe() const noexcept {
-    struct stat status {};
+    struct stat status = {};
     if (fstat(probe_.get(), &status) != 0) return -errno;
     return status.st_dev == device_ && status.st_ino == inode_ ? 0 : -EBADF;
   }
@@ -377,7 +383,7 @@ class Segment {
   // Removes the name if no participant lives. `fd` holds no lock of its own.
   static bool removeIfAbandoned(int fd, const char* path) noexcept {
     if (setPresenceLock(fd, F_WRLCK, 0, kPresenceLockLength) != 0) return false;
-    struct stat ours {}, named {};
+    struct stat ours = {}, named = {};
     // The name may have been removed already and given to another segment.
     const bool removed = fstat(fd, &ours) == 0 && lstat(path, &named) == 0 && ours.st_dev == named.st_dev &&
                          ours.st_ino == named.st_ino && ::unlink(path) == 0;

@@ -52,13 +52,13 @@ class SpscRing {
     ring.segment = segment;
     ring.capacity = header->capacity;
     ring.alignment = header->alignment;
-    ring.wait = static_cast<WaitMode>(header->wait);
+    const uint32_t wait = header->wait, dataOffset = header->dataOffset;
+    ring.wait = static_cast<WaitMode>(wait);
     if (ring.capacity < kMinSpscCapacity || ring.capacity > kMaxSpscCapacity) return false;
     if ((ring.capacity & (ring.capacity - 1)) != 0) return false;
     if (ring.alignment != 8 && ring.alignment != 64) return false;
     if (ring.capacity < 4 * ring.alignment && ring.alignment == 64) return false;
-    if (header->dataOffset != kSpscDataOffset) return false;
-    if (header->wait > static_cast<uint32_t>(WaitMode::park)) return false;
+    if (dataOffset != kSpscDataOffset || wait > static_cast<uint32_t>(WaitMode::park)) return false;
     if (byteLength - kSpscDataOffset < ring.capacity) return false;
     ring.data = body + kSpscDataOffset;
     out = ring;
@@ -83,11 +83,12 @@ class SpscRing {
   }
   [[nodiscard]] std::byte* at(uint32_t position) const noexcept { return data + (position & (capacity - 1)); }
   // Bytes from a position to the end of the lap.
-  [[nodiscard]] uint32_t contiguous(uint32_t position) const noexcept {
-    return capacity - (position & (capacity - 1));
+  [[nodiscard]] uint32_t contiguous(uint32_t position) const noexcept { return capacity - (position & (capacity - 1)); }
+  // Whether two positions can be the head and the tail of this ring. An unaligned one would let a record header reach
+  // over the end of the data.
+  [[nodiscard]] bool plausible(uint32_t head, uint32_t tail) const noexcept {
+    return tail - head <= capacity && ((head | tail) & (alignment - 1)) == 0;
   }
-  // Whether `used` bytes can lie between two positions of this ring.
-  [[nodiscard]] bool plausible(uint32_t used) const noexcept { return used <= capacity && used % alignment == 0; }
 
   // What the word of a role says about waiting for its holder; wouldBlock while there is, or may yet come, somebody.
   [[nodiscard]] static Outcome phaseOutcome(uint32_t word) noexcept {
@@ -135,7 +136,9 @@ class SpscRing {
     if (leaveRole(role, segment == nullptr ? 0 : segment->participantId())) roleHasChanged();
   }
 
-  // Sleepers of both ends look at the roles before they sleep, and takers wait for nothing else.
+  // Sleepers of both ends look at the roles before they sleep, and takers wait for nothing else. A process that is
+  // killed between taking a role and this never came back from takeRole(): those who sleep because nobody has come yet
+  // sleep on until the next one comes, and its takeRole() settles the dead one.
   void roleHasChanged() const noexcept {
     EventCount(header->filled).notify();
     EventCount(header->freed).notify();
@@ -185,7 +188,7 @@ class SpscEnd {
         count(counters_.spins);
         // Even an end that spins for ever asks now and then who lives.
         const int64_t limit = std::min({spin_.limitNs(ring_.wait), options.deadlineNs - now, kFirstSleepNs});
-        if (spinWhileEqual(watched, seen, limit)) continue;
+        if (spinWhileEqual(watched, seen, peer_.word, role, limit)) continue;
         spun = ring_.wait != WaitMode::spin;
       }
       // Before every sleep, so that a peer that died long ago is noticed now and not at the end of the sleep.
@@ -297,9 +300,9 @@ class SpscProducer : SpscEnd {
     const uint32_t stride = ring_.strideOf(byteLength);
     const uint32_t rest = ring_.contiguous(tail);
     const uint32_t needed = stride <= rest ? stride : rest + stride;
-    if (ring_.capacity - (tail - head_) < needed || !ring_.plausible(tail - head_)) {
+    if (!ring_.plausible(head_, tail) || ring_.capacity - (tail - head_) < needed) {
       head_ = ring_.header->head.load(std::memory_order_acquire);  // B: the consumer is done with the bytes we reuse.
-      if (!ring_.plausible(tail - head_)) return Outcome::corrupt;
+      if (!ring_.plausible(head_, tail)) return Outcome::corrupt;
       if (ring_.capacity - (tail - head_) < needed) {
         wanted_ = tail + needed - ring_.capacity;
         return Outcome::wouldBlock;
@@ -330,9 +333,9 @@ class SpscProducer : SpscEnd {
     if (byteLength > ring_.maxRecordByteLength()) return Outcome::tooLong;
     return waitUntil(options, EventCount(ring_.header->freed), ring_.header->head, head_, [&] {
       const Outcome outcome = attempt();
-      // Read by the consumer after it has seen our mark in `asleep`, so relaxed is enough; a value it reads too early
-      // asks for a wake-up at a position that this sleeper needs anyway.
-      if (outcome == Outcome::wouldBlock) ring_.header->wantedHead.store(wanted_, std::memory_order_relaxed);
+      // Part of the condition we announce: event_count.hpp, A. Sequentially consistent, since our mark in `asleep` may
+      // be up already from an earlier sleep, and then nothing else stands between this store and our last look at head.
+      if (outcome == Outcome::wouldBlock) ring_.header->wantedHead.store(wanted_, std::memory_order_seq_cst);
       return outcome;
     });
   }
@@ -435,7 +438,7 @@ class SpscConsumer : SpscEnd {
     for (;;) {
       if (at == tail_) {
         tail_ = ring_.header->tail.load(std::memory_order_acquire);  // A: all records before it are written.
-        if (!ring_.plausible(tail_ - head_)) {
+        if (!ring_.plausible(head_, tail_)) {
           tail_ = head_;
           return Outcome::corrupt;
         }
@@ -464,7 +467,7 @@ class SpscConsumer : SpscEnd {
     EventCountWords& freed = ring_.header->freed;
     if (freed.asleep.load(std::memory_order_seq_cst) == 0) return;  // event_count.hpp, A.
     // A producer that needs more room than there is would only go back to sleep.
-    const uint32_t wanted = ring_.header->wantedHead.load(std::memory_order_relaxed);
+    const uint32_t wanted = ring_.header->wantedHead.load(std::memory_order_seq_cst);  // event_count.hpp, A.
     if (static_cast<int32_t>(head_ - wanted) >= 0) EventCount(freed).notify();
   }
 

@@ -41,14 +41,17 @@ class AdaptiveSpin {
   int64_t gapNs_ = kLongestSpinNs / 4;
 };
 
-// Spins until `word` differs from `seen`; false if the limit came first. The load acquires what the writer of the new
-// value published before it.
-inline bool spinWhileEqual(const std::atomic<uint32_t>& word, uint32_t seen, int64_t limitNs) noexcept {
+// Spins until `a` or `b` differs from what was seen of it; false if the limit came first. The loads acquire what the
+// writer of the new value published before it. `b` changes rarely and is looked at less often.
+inline bool spinWhileEqual(const std::atomic<uint32_t>& a, uint32_t seenA, const std::atomic<uint32_t>& b,
+                           uint32_t seenB, int64_t limitNs) noexcept {
   const int64_t end = limitNs == kForever ? kForever : nowNs() + limitNs;
   for (uint32_t turn = 1;; ++turn) {
-    if (word.load(std::memory_order_acquire) != seen) return true;
+    if (a.load(std::memory_order_acquire) != seenA) return true;
     spinPause();
-    if (turn % 64 == 0 && nowNs() >= end) return false;  // The clock costs as much as 20 turns.
+    if (turn % 64 != 0) continue;  // The clock costs as much as 20 turns.
+    if (b.load(std::memory_order_acquire) != seenB) return true;
+    if (nowNs() >= end) return false;
   }
 }
 
