@@ -1,0 +1,76 @@
+// The bytes every process agrees on, as offsets. Twin: native/include/ringway/layout.hpp, where each row says who writes
+// it and what it means; test/layout.test.ts compares the two through the addon. docs/LAYOUT.md has them in prose.
+
+/** Offsets from the segment's start, in bytes. */
+export const SegmentHeader = {
+  magic: 0,
+  layoutVersion: 4,
+  kind: 8,
+  featureBits: 12,
+  byteLength: 16,
+  participantsOffset: 24,
+  maxParticipants: 28,
+  bodyOffset: 32,
+  creatorPid: 36,
+  createdAtMs: 40,
+  nextParticipant: 128,
+  participants: 256,
+} as const;
+
+/** Offsets from the entry's start, in bytes; `next` is the distance between entries. */
+export const ParticipantEntry = { pid: 0, threadId: 4, attachedAtMs: 8, next: 64 } as const;
+
+export const EventCountWords = { sequence: 0, asleep: 4 } as const;
+
+export const RoleWords = { word: 0, diedPid: 4 } as const;
+
+export const EndCounters = { records: 0, spins: 8, parks: 16, wakeUps: 24, livenessChecks: 32 } as const;
+
+/** Offsets from the body's start, in bytes. */
+export const SpscHeader = {
+  capacity: 0,
+  alignment: 4,
+  dataOffset: 8,
+  wait: 12,
+  tail: 128,
+  head: 256,
+  producer: 384,
+  consumer: 392,
+  roleChanged: 400,
+  filled: 512,
+  freed: 640,
+  wantedHead: 648,
+  producerCounters: 768,
+  consumerCounters: 896,
+  data: 1080,
+} as const;
+
+/** Offsets from the record's start, in bytes. */
+export const RecordHeader = { byteLength: 0, flags: 4, payload: 8 } as const;
+
+export const Constants = {
+  magic: 0x59415752,
+  layoutVersion: 1,
+  knownFeatureBits: 0,
+  isolationBytes: 128,
+  minParticipants: 2,
+  maxParticipants: 4096,
+  kindSpsc: 1,
+  minSpscCapacity: 64,
+  maxSpscCapacity: 2 ** 30,
+  paddingFlag: 1,
+  roleIdShift: 3,
+  roleNone: 0,
+  roleHeld: 1,
+  roleClosed: 2,
+  roleDied: 3,
+  waitAdaptive: 0,
+  waitSpin: 1,
+  waitPark: 2,
+} as const;
+
+/** Where the body of a segment with `maxParticipants` entries starts. */
+export function bodyOffsetFor(maxParticipants: number): number {
+  const mask = Constants.isolationBytes - 1;
+  return (SegmentHeader.participants + maxParticipants * ParticipantEntry.next + mask) & ~mask;
+}

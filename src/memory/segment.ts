@@ -1,0 +1,138 @@
+// What the rings stand on: a piece of memory that several processes (POSIX shared memory) or threads
+// (SharedArrayBuffer) see, in which participants are known and can be waited for.
+
+import { CorruptSegmentError } from '../errors.js';
+import { bodyOffsetFor, Constants, ParticipantEntry, SegmentHeader } from '../layout.js';
+
+export type Backend = 'shm' | 'sab';
+
+/** Plain data that finds a segment again: in another process for `shm`, in another thread for `sab`. */
+export type SegmentHandle =
+  | { kind: string; backend: 'shm'; name: string; pid: number }
+  | { kind: string; backend: 'sab'; memory: SharedArrayBuffer };
+
+/** Why a sleep ended. After `woken` and `limit` the caller looks at its condition again. */
+export type SleepEnd = 'woken' | 'limit' | 'interrupted';
+
+/** What a thread sleeps on; all offsets from the segment's start, in bytes. */
+export interface SleepRequest {
+  /** The event count that a change notifies. */
+  eventCount: number;
+  /** Two words and what was last seen of them; a change of either ends the sleep. */
+  watched: number;
+  watchedSeen: number;
+  role: number;
+  roleSeen: number;
+  /** How long to spin before sleeping. */
+  spinMs: number;
+  /** `Infinity`: for ever. */
+  limitMs: number;
+}
+
+export interface Segment {
+  readonly backend: Backend;
+  readonly handle: SegmentHandle;
+  /** Equal for all attachments of this thread to one segment. */
+  readonly identity: unknown;
+  /** What to call it in messages. */
+  readonly label: string;
+  readonly buffer: ArrayBuffer | SharedArrayBuffer;
+  readonly byteLength: number;
+  readonly words: Int32Array;
+  readonly doubles: Float64Array;
+  readonly bytes: Uint8Array;
+  readonly bodyOffset: number;
+  readonly participantId: number;
+  readonly maxParticipants: number;
+  readonly closed: boolean;
+  /** Whether deaths are noticed here; between threads they are not. */
+  readonly judgesDeath: boolean;
+  /** Whether a name leads to it still; an unlinked segment goes on working for those who have it. */
+  readonly linked: boolean;
+
+  /** Whether the participant lives. Asks the kernel: a microsecond. */
+  alive(participantId: number): boolean;
+  /** Marks the roles of a participant as lost if it is dead. Whether it is. */
+  settle(participantId: number): boolean;
+  /** The slow half of a notification: somebody may be asleep on this event count. */
+  wake(eventCount: number): void;
+  /** Blocks this thread. */
+  sleepSync(request: SleepRequest): SleepEnd;
+  /**
+   * Calls `wake` once when the sequence word differs from `seen`, or after `limitMs`. The call may come at once, but
+   * never before this returns.
+   * @returns cancels; afterwards `wake` is not called
+   */
+  sleep(eventCount: number, seen: number, limitMs: number, referenced: boolean, wake: () => void): () => void;
+  /** Lets the memory go. Idempotent. */
+  close(): void;
+}
+
+/** The kinds of segment, as messages and handles name them. */
+export const KIND_NAMES: Readonly<Record<number, string>> = { [Constants.kindSpsc]: 'SpscRing' };
+
+export function kindName(kind: number): string {
+  return KIND_NAMES[kind] ?? `unknown kind ${kind}`;
+}
+
+export interface SegmentShape {
+  byteLength: number;
+  kind: number;
+  maxParticipants: number;
+}
+
+/** Writes the header of a new segment, all but the magic, into zeroed memory. */
+export function formatHeader(view: DataView, shape: SegmentShape, creatorPid: number): void {
+  const put = (offset: number, value: number) => view.setUint32(offset, value, LITTLE_ENDIAN);
+  put(SegmentHeader.layoutVersion, Constants.layoutVersion);
+  put(SegmentHeader.kind, shape.kind);
+  put(SegmentHeader.byteLength, shape.byteLength);
+  put(SegmentHeader.participantsOffset, SegmentHeader.participants);
+  put(SegmentHeader.maxParticipants, shape.maxParticipants);
+  put(SegmentHeader.bodyOffset, bodyOffsetFor(shape.maxParticipants));
+  put(SegmentHeader.creatorPid, creatorPid);
+  view.setFloat64(SegmentHeader.createdAtMs, Date.now(), LITTLE_ENDIAN);
+}
+
+/**
+ * Checks a header that did not pass the addon's checks: twin of checkHeader() in segment.hpp.
+ * @throws {CorruptSegmentError} naming the field that does not fit
+ */
+export function checkHeader(view: DataView, kind: number, label: string): SegmentShape {
+  const refuse = (why: string): never => {
+    throw new CorruptSegmentError(`${label} is not a segment that can be used: ${why}`);
+  };
+  if (view.byteLength < SegmentHeader.participants) refuse(`${view.byteLength} bytes are less than a header`);
+  const get = (offset: number) => view.getUint32(offset, LITTLE_ENDIAN);
+  const magic = get(SegmentHeader.magic);
+  if (magic !== Constants.magic) refuse(`it starts with 0x${magic.toString(16)}`);
+  const version = get(SegmentHeader.layoutVersion);
+  if (version !== Constants.layoutVersion) refuse(`layout version ${version}, this is ${Constants.layoutVersion}`);
+  const features = get(SegmentHeader.featureBits);
+  if ((features & ~Constants.knownFeatureBits) !== 0) refuse(`it needs features 0x${features.toString(16)}`);
+  const found = get(SegmentHeader.kind);
+  if (found !== kind) refuse(`it is a ${kindName(found)}, not a ${kindName(kind)}`);
+  const byteLength = Number(view.getBigUint64(SegmentHeader.byteLength, LITTLE_ENDIAN));
+  if (byteLength !== view.byteLength) refuse(`it should have ${byteLength} bytes and has ${view.byteLength}`);
+  const maxParticipants = get(SegmentHeader.maxParticipants);
+  if (maxParticipants < Constants.minParticipants || maxParticipants > Constants.maxParticipants) {
+    refuse(`maxParticipants is ${maxParticipants}`);
+  }
+  const bodyOffset = get(SegmentHeader.bodyOffset);
+  if (get(SegmentHeader.participantsOffset) !== SegmentHeader.participants) refuse('its participants are elsewhere');
+  if (bodyOffset !== bodyOffsetFor(maxParticipants) || bodyOffset > byteLength) refuse(`bodyOffset is ${bodyOffset}`);
+  return { byteLength, kind, maxParticipants };
+}
+
+/** Offset of a participant's entry from the segment's start, in bytes. */
+export function participantOffset(participantId: number): number {
+  return SegmentHeader.participants + participantId * ParticipantEntry.next;
+}
+
+/** The pid that a participant wrote, for people only. */
+export function participantPid(segment: Segment, participantId: number): number {
+  return segment.words[(participantOffset(participantId) + ParticipantEntry.pid) >> 2] >>> 0;
+}
+
+/** The host's byte order, in which segments are written. */
+const LITTLE_ENDIAN = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;

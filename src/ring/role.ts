@@ -1,0 +1,110 @@
+// Who holds one end of a ring; twin of native/include/ringway/role.hpp, which has the states and the argument.
+
+import { CorruptSegmentError, RoleTakenError } from '../errors.js';
+import { Constants, RoleWords } from '../layout.js';
+import { notify } from '../memory/event-count.js';
+import { participantPid, type Segment } from '../memory/segment.js';
+
+const PHASE_MASK = (1 << Constants.roleIdShift) - 1;
+
+/** One end's role in one segment. Offsets are from the segment's start, in bytes. */
+export interface Role {
+  readonly segment: Segment;
+  /** `producer`, say. */
+  readonly name: string;
+  readonly word: number;
+  readonly diedPid: number;
+  /** Event counts of all who look at the role before they sleep. */
+  readonly watchers: readonly number[];
+}
+
+export function roleAt(segment: Segment, name: string, offset: number, watchers: readonly number[]): Role {
+  return { segment, name, word: offset + RoleWords.word, diedPid: offset + RoleWords.diedPid, watchers };
+}
+
+export function loadRole(role: Role): number {
+  return Atomics.load(role.segment.words, role.word >> 2); // role.hpp, A.
+}
+
+export function isHeld(word: number): boolean {
+  return (word & PHASE_MASK) === Constants.roleHeld;
+}
+
+export function isClosed(word: number): boolean {
+  return (word & PHASE_MASK) === Constants.roleClosed;
+}
+
+export function hasDied(word: number): boolean {
+  return (word & PHASE_MASK) === Constants.roleDied;
+}
+
+function holderOf(word: number): number {
+  return word >>> Constants.roleIdShift;
+}
+
+function heldBy(participantId: number): number {
+  return Constants.roleHeld | (participantId << Constants.roleIdShift);
+}
+
+/** The pid of the last holder that died, for people only. */
+export function diedPid(role: Role): number {
+  return role.segment.words[role.diedPid >> 2] >>> 0;
+}
+
+/** The pid of the holder, for people only. */
+export function holderPid(role: Role, word: number): number {
+  return participantPid(role.segment, holderOf(word));
+}
+
+/**
+ * Asks whether the holder named by `word` lives, and settles the role if not: its word differs then.
+ * @returns whether it is held by somebody alive
+ * @throws {CorruptSegmentError} if the word cannot be
+ */
+export function checkHolder(role: Role, word: number): boolean {
+  if ((word & PHASE_MASK) > Constants.roleDied) {
+    throw new CorruptSegmentError(`${role.segment.label}: the ${role.name}'s role is 0x${(word >>> 0).toString(16)}`);
+  }
+  if (!isHeld(word)) return false;
+  const holder = holderOf(word);
+  if (holder >= role.segment.maxParticipants) {
+    throw new CorruptSegmentError(
+      `${role.segment.label}: participant ${holder} of ${role.segment.maxParticipants} is its ${role.name}`,
+    );
+  }
+  return role.segment.alive(holder) || !role.segment.settle(holder);
+}
+
+/**
+ * Takes a role from nobody, from one who left, or from the dead.
+ * @throws {RoleTakenError} while a live participant holds it
+ */
+export function takeRole(role: Role): void {
+  const { segment } = role;
+  for (;;) {
+    const word = loadRole(role);
+    if (checkHolder(role, word)) {
+      if (loadRole(role) !== word) continue;
+      const pid = holderPid(role, word);
+      throw new RoleTakenError(`process ${pid} is the ${role.name} of ${segment.label}, and it lives`, pid);
+    }
+    if (isHeld(word)) continue; // It was dead; the word says so by now.
+    // role.hpp, A.
+    if (Atomics.compareExchange(segment.words, role.word >> 2, word, heldBy(segment.participantId)) === word) break;
+  }
+  tellWatchers(role);
+}
+
+/** Gives the role back if this participant holds it. */
+export function leaveRole(role: Role): void {
+  const { segment } = role;
+  const mine = heldBy(segment.participantId);
+  // role.hpp, A: releases our last position.
+  if (Atomics.compareExchange(segment.words, role.word >> 2, mine, Constants.roleClosed) === mine) tellWatchers(role);
+}
+
+// A process that is killed between taking a role and this never came back from taking it: those who sleep because
+// nobody has come yet sleep on until the next one comes, which settles the dead one.
+function tellWatchers(role: Role): void {
+  for (const eventCount of role.watchers) notify(role.segment, eventCount);
+}

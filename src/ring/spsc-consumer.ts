@@ -1,0 +1,364 @@
+// The reading end of an SPSC ring; twin of SpscConsumer in native/include/ringway/spsc_ring.hpp, with the same sync
+// points: A "records are filled", B "bytes are free", C "nobody sleeps on it". Atomics are sequentially consistent.
+
+import { EndOfStreamError } from '../errors.js';
+import { Constants, EndCounters, EventCountWords, RecordHeader, SpscHeader } from '../layout.js';
+import { describe } from '../memory/names.js';
+import { NOT_YET, type NotYet } from '../wait/condition.js';
+import { settled } from '../wait/waiters.js';
+import {
+  EndState,
+  endOfStream,
+  type RingWaitOptions,
+  SpscEnd,
+  type SpscLayout,
+  type SyncRingWaitOptions,
+} from './spsc-end.js';
+import { DEBUG_VIEWS, Loan, Peek, type Peeker, poison } from './views.js';
+
+/**
+ * Reads one record in place.
+ * @param memory - the ring's memory, or a private copy with RINGWAY_DEBUG=views; valid until the handler returns
+ * @param byteOffset - where the record starts in `memory`
+ * @param byteLength - of the record
+ */
+export type DrainHandler = (memory: Uint8Array, byteOffset: number, byteLength: number) => void;
+
+/** The reading end. One process or thread holds it at a time. */
+export class SpscConsumer extends SpscEnd implements AsyncIterable<Uint8Array> {
+  readonly #words: Int32Array;
+  readonly #bytes: Uint8Array;
+  readonly #doubles: Float64Array;
+  readonly #capacity: number;
+  readonly #mask: number;
+  readonly #alignmentMask: number;
+  readonly #maxByteLength: number;
+  readonly #data: number; // Offset of the data from the segment's start, in bytes.
+  readonly #tailIndex: number;
+  readonly #headIndex: number;
+  readonly #asleepIndex: number;
+  readonly #wantedIndex: number;
+  readonly #poppedIndex: number;
+  #state: number = EndState.free;
+  #head: number; // Ours alone.
+  #tail: number; // Last seen. Stale only under-reports what is there.
+  // The record that #next() found: where its payload starts, how long it is, and the position behind it.
+  #recordOffset = 0;
+  #recordLength = 0;
+  #behind = 0;
+  #peek: Peek | undefined;
+  readonly #peeker: Peeker;
+
+  /** @internal Takes the role. */
+  constructor(ring: object, layout: SpscLayout) {
+    const { segment } = layout;
+    const { bodyOffset } = segment;
+    super(ring, layout, {
+      mine: layout.consumer,
+      peer: layout.producer,
+      eventCount: layout.filled,
+      watched: bodyOffset + SpscHeader.tail,
+      counters: bodyOffset + SpscHeader.consumerCounters,
+    });
+    this.#words = segment.words;
+    this.#bytes = segment.bytes;
+    this.#doubles = segment.doubles;
+    this.#capacity = layout.capacity;
+    this.#mask = layout.capacity - 1;
+    this.#alignmentMask = layout.alignment - 1;
+    this.#maxByteLength = layout.maxRecordByteLength;
+    this.#data = layout.data;
+    this.#tailIndex = (bodyOffset + SpscHeader.tail) >> 2;
+    this.#headIndex = (bodyOffset + SpscHeader.head) >> 2;
+    this.#asleepIndex = (layout.freed + EventCountWords.asleep) >> 2;
+    this.#wantedIndex = (bodyOffset + SpscHeader.wantedHead) >> 2;
+    this.#poppedIndex = (this.counters + EndCounters.records) >> 3;
+    // With our predecessor's last store: the record it was reading comes again.
+    this.#head = Atomics.load(this.#words, this.#headIndex);
+    this.#tail = this.#head;
+    this.checkPositions(this.#head, Atomics.load(this.#words, this.#tailIndex));
+    this.#peeker = { releasePeek: () => this.#releasePeek() };
+  }
+
+  /**
+   * Copies the next record out.
+   * Progress: wait-free, but for a system call if the producer sleeps.
+   * @returns shape [0 .. maxRecordByteLength], or `null` when the ring is empty
+   * @throws {CorruptSegmentError} if what is there cannot be a record; nothing is consumed
+   */
+  tryPop(): Uint8Array | null {
+    if (this.#state !== EndState.free) this.refuse(this.#state);
+    if (!this.#next()) return null;
+    const record = this.#copy();
+    this.#release(1);
+    return record;
+  }
+
+  /**
+   * The next record, copied out as soon as there is one.
+   * @throws {TimeoutError} after `timeoutMs`; nothing was consumed
+   * @throws {EndOfStreamError} when all was read and the producer was closed
+   * @throws {PeerDiedError} when all was read and the producer's process died
+   */
+  pop(options?: RingWaitOptions): Promise<Uint8Array> {
+    try {
+      if (!this.waiters.any && !options?.signal?.aborted) {
+        const record = this.tryPop();
+        if (record !== null) return settled(record);
+      }
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return this.waitAsync('pop', options, () => this.tryPop() ?? NOT_YET);
+  }
+
+  /** pop() that blocks the thread. */
+  popSync(options?: SyncRingWaitOptions): Uint8Array {
+    if (!this.waiters.any) {
+      const record = this.tryPop();
+      if (record !== null) return record;
+    }
+    return this.waitSync('popSync', options, (): Uint8Array | NotYet => this.tryPop() ?? NOT_YET);
+  }
+
+  /**
+   * Copies up to `limit` records out and gives their room back with one store: cheaper than as many pops.
+   * @returns those that were there, in order
+   */
+  tryPopMany(limit: number): Uint8Array[] {
+    if (this.#state !== EndState.free) this.refuse(this.#state);
+    checkLimit(limit);
+    const records: Uint8Array[] = [];
+    const head = this.#head;
+    try {
+      while (records.length < limit && this.#next()) {
+        records.push(this.#copy());
+        this.#head = this.#behind;
+      }
+    } catch (error) {
+      this.#head = head; // Nothing is consumed.
+      throw error;
+    }
+    if (records.length > 0) this.#publish(head, records.length);
+    return records;
+  }
+
+  /**
+   * Hands the records that are there to `handler`, in place and without allocating. Their room goes back to the producer
+   * when a quarter of the ring was read, and at the end; if the process dies inside, what has not gone back comes again.
+   * @param limit - how many at most
+   * @returns how many were read
+   * @throws what the handler throws; its record and those after it stay
+   * @throws {TypeError} if the handler returns a promise: it would read memory that is not its own any more
+   */
+  drain(handler: DrainHandler, limit = Infinity): number {
+    if (this.#state !== EndState.free) this.refuse(this.#state);
+    if (typeof handler !== 'function') throw new TypeError(`handler must be a function, not ${describe(handler)}`);
+    if (limit !== Infinity) checkLimit(limit);
+    const quarter = this.#capacity >> 2;
+    let read = 0;
+    let kept = 0; // Records read whose room was not given back.
+    let from = this.#head;
+    this.#state = EndState.borrowed;
+    try {
+      while (read < limit && this.#next()) {
+        if (DEBUG_VIEWS) this.#handCopy(handler);
+        else checkResult(handler(this.#bytes, this.#recordOffset, this.#recordLength));
+        if (this.closed) return read + 1; // The handler closed us, memory and all.
+        this.#head = this.#behind;
+        read++;
+        kept++;
+        if (((this.#head - from) | 0) >= quarter) {
+          this.#publish(from, kept);
+          from = this.#head;
+          kept = 0;
+        }
+      }
+    } finally {
+      if (!this.closed) {
+        this.#state = EndState.free;
+        if (kept > 0) this.#publish(from, kept);
+      }
+    }
+    return read;
+  }
+
+  /**
+   * The next record in place. It keeps its room until it is released. One peek at a time.
+   * Progress: wait-free. If the process dies before the release, the record comes again.
+   * @returns `null` when the ring is empty
+   * @throws {CorruptSegmentError} if what is there cannot be a record; nothing is consumed
+   */
+  tryPeek(): Peek | null {
+    if (this.#state !== EndState.free) this.refuse(this.#state);
+    if (!this.#next()) return null;
+    this.#peek = new Peek(this.#peeker, new Loan(this.segment, this.#recordOffset, this.#recordLength));
+    this.#state = EndState.borrowed;
+    return this.#peek;
+  }
+
+  /** tryPeek() as soon as there is a record; errors as of pop(). */
+  peek(options?: RingWaitOptions): Promise<Peek> {
+    try {
+      if (!this.waiters.any && !options?.signal?.aborted) {
+        const peek = this.tryPeek();
+        if (peek !== null) return settled(peek);
+      }
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return this.waitAsync('peek', options, () => this.tryPeek() ?? NOT_YET);
+  }
+
+  /** peek() that blocks the thread. */
+  peekSync(options?: SyncRingWaitOptions): Peek {
+    return this.waitSync('peekSync', options, (): Peek | NotYet => this.tryPeek() ?? NOT_YET);
+  }
+
+  /** Waits until there is a record; takes nothing. Errors as of pop(). */
+  ready(options?: RingWaitOptions): Promise<void> {
+    try {
+      if (!this.waiters.any && !options?.signal?.aborted && this.#isReady()) return settled(undefined);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return this.waitAsync<void>('ready', options, () => (this.#isReady() ? undefined : NOT_YET));
+  }
+
+  /** ready() that blocks the thread. */
+  readySync(options?: SyncRingWaitOptions): void {
+    this.waitSync<void>('readySync', options, () => (this.#isReady() ? undefined : NOT_YET));
+  }
+
+  /** True when the producer was closed or its process died, and everything was read. Asks the kernel if need be. */
+  get ended(): boolean {
+    this.checkOpen();
+    if (this.#state !== EndState.free) return false;
+    return !this.#next() && this.peerIsGone() && !this.#next();
+  }
+
+  /** Records until the producer is closed. Throws PeerDiedError when its process died. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
+    for (;;) {
+      let record: Uint8Array;
+      try {
+        record = await this.pop();
+      } catch (error) {
+        if (error instanceof EndOfStreamError) return;
+        throw error;
+      }
+      yield record;
+    }
+  }
+
+  /** @internal */
+  get watchedSeen(): number {
+    return this.#tail;
+  }
+
+  /** @internal */
+  announce(): void {}
+
+  protected override endLoans(): void {
+    this.#state = EndState.closed;
+    this.#peek?.endByClose();
+    this.#peek = undefined;
+  }
+
+  protected override closedPeerError(): Error {
+    return endOfStream(this.segment.label);
+  }
+
+  #isReady(): boolean {
+    if (this.#state !== EndState.free) this.refuse(this.#state);
+    return this.#next();
+  }
+
+  // Finds the record at #head. What the peer wrote is checked before it is used.
+  #next(): boolean {
+    const words = this.#words;
+    let at = this.#head;
+    if (at === this.#tail) {
+      const tail = Atomics.load(words, this.#tailIndex); // A: all records before it are written.
+      if (tail === at) return false;
+      this.checkPositions(at, tail);
+      this.#tail = tail;
+    }
+    let used = (this.#tail - at) | 0;
+    let rest = this.#capacity - (at & this.#mask);
+    let header = (this.#data + (at & this.#mask)) >> 2;
+    if (words[header + 1] === Constants.paddingFlag) {
+      // Padding comes with the record behind it, which starts a lap.
+      if (rest >= used) throw this.corrupt(`padding of ${rest} bytes where ${used} are used`);
+      at = (at + rest) | 0;
+      used -= rest;
+      rest = this.#capacity;
+      header = this.#data >> 2;
+    }
+    const byteLength = words[header] >>> 0;
+    const flags = words[header + 1];
+    const stride = (byteLength + RecordHeader.payload + this.#alignmentMask) & ~this.#alignmentMask;
+    if (flags !== 0 || byteLength > this.#maxByteLength || stride > used || stride > rest) {
+      throw this.corrupt(`at position ${at >>> 0} stands a record of ${byteLength} bytes with flags ${flags >>> 0}`);
+    }
+    this.#recordOffset = (header << 2) + RecordHeader.payload;
+    this.#recordLength = byteLength;
+    this.#behind = (at + stride) | 0;
+    return true;
+  }
+
+  #copy(): Uint8Array {
+    return this.#bytes.slice(this.#recordOffset, this.#recordOffset + this.#recordLength);
+  }
+
+  #release(records: number): void {
+    const from = this.#head;
+    this.#head = this.#behind;
+    this.#publish(from, records);
+  }
+
+  #publish(from: number, records: number): void {
+    if (DEBUG_VIEWS) this.#poison(from);
+    this.#doubles[this.#poppedIndex] += records;
+    Atomics.store(this.#words, this.#headIndex, this.#head); // B: we are done with the bytes. C: then the sleepers.
+    if (Atomics.load(this.#words, this.#asleepIndex) === 0) return; // event_count.hpp, A.
+    // A producer that needs more room than there is would only go back to sleep.
+    const wanted = Atomics.load(this.#words, this.#wantedIndex);
+    if (((this.#head - wanted) | 0) >= 0) this.segment.wake(this.layout.freed);
+  }
+
+  #releasePeek(): void {
+    this.#peek = undefined;
+    this.#state = EndState.free;
+    this.#release(1);
+  }
+
+  #handCopy(handler: DrainHandler): void {
+    const loan = new Loan(this.segment, this.#recordOffset, this.#recordLength);
+    try {
+      checkResult(handler(loan.bytes, 0, loan.byteLength));
+    } finally {
+      loan.end();
+    }
+  }
+
+  // The bytes between two positions, which may include the end of the data.
+  #poison(from: number): void {
+    const start = from & this.#mask;
+    const length = (this.#head - from) | 0;
+    const first = Math.min(length, this.#capacity - start);
+    poison(this.segment, this.#data + start, first);
+    poison(this.segment, this.#data, length - first);
+  }
+}
+
+function checkLimit(limit: number): void {
+  if (typeof limit !== 'number') throw new TypeError(`limit must be a number, not ${describe(limit)}`);
+  if (!(limit >= 0)) throw new RangeError(`limit must be 0 or more, not ${limit}`);
+}
+
+function checkResult(result: unknown): void {
+  if (result !== undefined && typeof (result as PromiseLike<unknown> | null)?.then === 'function') {
+    throw new TypeError('a drain handler must not return a promise: the memory is not its own once it returns');
+  }
+}

@@ -1,0 +1,314 @@
+// What the two ends of an SPSC ring share: the checked fixed part of the ring, who holds which role, how to wait for the
+// other end. Twin of SpscRing and SpscEnd in native/include/ringway/spsc_ring.hpp.
+
+import { ClosedError, CorruptSegmentError, EndOfStreamError, PeerDiedError, RingwayError } from '../errors.js';
+import { Constants, EndCounters, SpscHeader } from '../layout.js';
+import type { Segment } from '../memory/segment.js';
+import { AdaptiveSpin, LONGEST_SPIN_MS, WAIT_MODES, type WaitMode } from '../wait/adaptive-spin.js';
+import type { Condition, NotYet } from '../wait/condition.js';
+import { deadlineOf, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
+import { waitSync } from '../wait/wait-sync.js';
+import { type Wait, Waiters } from '../wait/waiters.js';
+import {
+  checkHolder,
+  diedPid,
+  hasDied,
+  isClosed,
+  isHeld,
+  leaveRole,
+  loadRole,
+  type Role,
+  roleAt,
+  takeRole,
+} from './role.js';
+
+/** What to do while the other end is away. */
+export interface PeerOptions {
+  /** `'wait'`: wait for a replacement when the other end was closed or its process died. `'throw'` by default. */
+  onPeerGone?: 'throw' | 'wait';
+}
+
+export type RingWaitOptions = WaitOptions & PeerOptions;
+export type SyncRingWaitOptions = SyncWaitOptions & PeerOptions;
+
+/** The fixed part of a ring, copied and checked once: a peer may scribble over the original at any time. */
+export interface SpscLayout {
+  readonly segment: Segment;
+  readonly capacity: number;
+  readonly alignment: 8 | 64;
+  readonly mode: WaitMode;
+  readonly maxRecordByteLength: number;
+  /** Offsets from the segment's start, in bytes. */
+  readonly data: number;
+  readonly filled: number;
+  readonly freed: number;
+  readonly roleChanged: number;
+  readonly producer: Role;
+  readonly consumer: Role;
+}
+
+/**
+ * Checks the body of a segment.
+ * @throws {CorruptSegmentError} naming the field that does not fit
+ */
+export function bindSpsc(segment: Segment, mode?: WaitMode): SpscLayout {
+  const { bodyOffset, words } = segment;
+  const refuse = (why: string): never => {
+    throw new CorruptSegmentError(`${segment.label} contradicts itself: ${why}`);
+  };
+  if (segment.byteLength - bodyOffset < SpscHeader.data) refuse(`${segment.byteLength} bytes hold no ring`);
+  const field = (offset: number) => words[(bodyOffset + offset) >> 2] >>> 0;
+  const capacity = field(SpscHeader.capacity);
+  const alignment = field(SpscHeader.alignment);
+  const dataOffset = field(SpscHeader.dataOffset);
+  const wait = field(SpscHeader.wait);
+  if (alignment !== 8 && alignment !== 64) refuse(`alignment is ${alignment}`);
+  const inRange = capacity >= minCapacity(alignment) && capacity <= Constants.maxSpscCapacity;
+  if (!inRange || (capacity & (capacity - 1)) !== 0) refuse(`capacity is ${capacity}`);
+  if (dataOffset !== SpscHeader.data) refuse(`dataOffset is ${dataOffset}`);
+  if (segment.byteLength - bodyOffset - dataOffset < capacity) {
+    refuse(`a capacity of ${capacity} in ${segment.byteLength} bytes`);
+  }
+  const created = (Object.keys(WAIT_MODES) as WaitMode[]).find((name) => WAIT_MODES[name] === wait);
+  if (created === undefined) refuse(`wait is ${wait}`);
+  const watchers = [SpscHeader.filled, SpscHeader.freed, SpscHeader.roleChanged].map((offset) => bodyOffset + offset);
+  return {
+    segment,
+    capacity,
+    alignment: alignment as 8 | 64,
+    mode: mode ?? (created as WaitMode),
+    maxRecordByteLength: capacity / 2 - 8,
+    data: bodyOffset + SpscHeader.data,
+    filled: bodyOffset + SpscHeader.filled,
+    freed: bodyOffset + SpscHeader.freed,
+    roleChanged: bodyOffset + SpscHeader.roleChanged,
+    producer: roleAt(segment, 'producer', bodyOffset + SpscHeader.producer, watchers),
+    consumer: roleAt(segment, 'consumer', bodyOffset + SpscHeader.consumer, watchers),
+  };
+}
+
+/** The smallest ring that still has a third of its capacity for one record. */
+export function minCapacity(alignment: number): number {
+  return alignment === 64 ? 256 : Constants.minSpscCapacity;
+}
+
+/** Writes the header of an empty ring into zeroed memory. */
+export function formatSpsc(segment: Segment, capacity: number, alignment: number, mode: WaitMode): void {
+  const { bodyOffset, words } = segment;
+  words[(bodyOffset + SpscHeader.capacity) >> 2] = capacity;
+  words[(bodyOffset + SpscHeader.alignment) >> 2] = alignment;
+  words[(bodyOffset + SpscHeader.dataOffset) >> 2] = SpscHeader.data;
+  words[(bodyOffset + SpscHeader.wait) >> 2] = WAIT_MODES[mode];
+}
+
+/** What an end can do at the moment. */
+export const EndState = { free: 0, borrowed: 1, closed: 2 } as const;
+
+export interface EndWords {
+  readonly mine: Role;
+  readonly peer: Role;
+  /** Offsets from the segment's start, in bytes: the event count that the peer notifies, the position it moves. */
+  readonly eventCount: number;
+  readonly watched: number;
+  readonly counters: number;
+}
+
+// The ends that this thread holds, by segment: the same end is handed out again, and a thread does not block for itself.
+const openEnds = new Map<unknown, Map<string, WeakRef<SpscEnd>>>();
+
+/** The end that this thread holds already. */
+export function openEnd(role: Role): SpscEnd | undefined {
+  const end = openEnds.get(role.segment.identity)?.get(role.name)?.deref();
+  return end === undefined || end.closed ? undefined : end;
+}
+
+/**
+ * Makes an end, which takes its role; gives the role back if the ring turns out to be corrupt.
+ * @throws {RoleTakenError} while another live participant holds the role
+ */
+export function takeEnd(role: Role, make: () => SpscEnd): SpscEnd {
+  const { identity } = role.segment;
+  let end: SpscEnd;
+  try {
+    end = make();
+  } catch (error) {
+    leaveRole(role);
+    throw error;
+  }
+  const ends = openEnds.get(identity) ?? new Map<string, WeakRef<SpscEnd>>();
+  openEnds.set(identity, ends.set(role.name, new WeakRef(end)));
+  return end;
+}
+
+/** One end of the ring. */
+export abstract class SpscEnd implements Condition, Disposable {
+  /** @internal */ readonly segment: Segment;
+  /** @internal */ readonly mode: WaitMode;
+  /** @internal */ readonly eventCount: number;
+  /** @internal */ readonly watched: number;
+  /** @internal */ readonly role: number;
+  /** @internal */ readonly counters: number;
+  /** @internal */ protected readonly layout: SpscLayout;
+  /** @internal Kept from being collected, and its segment closed, while an end is in use. */
+  protected readonly ring: object;
+  /** @internal */ protected readonly waiters: Waiters;
+  /** @internal */ protected readonly spin: AdaptiveSpin;
+  readonly #mine: Role;
+  readonly #peer: Role;
+  #closed = false;
+
+  /** @internal The role is taken here. */
+  protected constructor(ring: object, layout: SpscLayout, words: EndWords) {
+    this.ring = ring;
+    this.layout = layout;
+    this.segment = layout.segment;
+    this.mode = layout.mode;
+    this.#mine = words.mine;
+    this.#peer = words.peer;
+    this.eventCount = words.eventCount;
+    this.watched = words.watched;
+    this.role = words.peer.word;
+    this.counters = words.counters;
+    this.spin = new AdaptiveSpin(layout.mode, LONGEST_SPIN_MS);
+    this.waiters = new Waiters(this);
+    takeRole(words.mine);
+  }
+
+  /** Whether this end was closed, by itself or with its ring. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /**
+   * Gives the role back. Pending operations are rejected with ClosedError, what was lent out is given back. Idempotent.
+   */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    const message = `the ${this.#mine.name} of ${this.segment.label} was closed`;
+    this.endLoans();
+    this.waiters.close(message);
+    if (!this.segment.closed) leaveRole(this.#mine);
+    const ends = openEnds.get(this.segment.identity);
+    if (ends?.get(this.#mine.name)?.deref() === this) ends.delete(this.#mine.name);
+    if (ends?.size === 0) openEnds.delete(this.segment.identity);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** A pending asynchronous operation keeps the process alive: the default. */
+  ref(): this {
+    this.waiters.referenced = true;
+    return this;
+  }
+
+  /** Lets the process end though an operation is pending. */
+  unref(): this {
+    this.waiters.referenced = false;
+    return this;
+  }
+
+  /** @internal */
+  abstract get watchedSeen(): number;
+  /** @internal */
+  abstract announce(): void;
+  /** @internal */
+  protected abstract endLoans(): void;
+  /** @internal What a wait ends with when the peer was closed. */
+  protected abstract closedPeerError(): Error;
+
+  /** @internal */
+  checkOpen(): void {
+    if (this.#closed) throw new ClosedError(`the ${this.#mine.name} of ${this.segment.label} is closed`);
+  }
+
+  /** @internal */
+  peerGone(word: number): Error | undefined {
+    if (isClosed(word)) return this.closedPeerError();
+    if (!hasDied(word)) return undefined;
+    const pid = diedPid(this.#peer);
+    return new PeerDiedError(`the ${this.#peer.name} of ${this.segment.label}, process ${pid}, died`, pid);
+  }
+
+  /** @internal */
+  peerHeld(word: number): boolean {
+    return this.segment.judgesDeath && isHeld(word);
+  }
+
+  /** @internal */
+  checkPeer(word: number): void {
+    this.segment.doubles[(this.counters + EndCounters.livenessChecks) >> 3]++;
+    checkHolder(this.#peer, word);
+  }
+
+  /** @internal */
+  peerIsHere(word: number): boolean {
+    return isHeld(word) && openEnd(this.#peer) !== undefined;
+  }
+
+  /** @internal The other end was closed or died; asks the kernel if need be. */
+  protected peerIsGone(): boolean {
+    const word = loadRole(this.#peer);
+    return isClosed(word) || hasDied(word) || (isHeld(word) && !checkHolder(this.#peer, word));
+  }
+
+  /** @internal */
+  protected waitAsync<Result>(
+    what: string,
+    options: RingWaitOptions | undefined,
+    attempt: () => Result | NotYet,
+  ): Promise<Result> {
+    const wait: Wait = { what, waitForPeer: options?.onPeerGone === 'wait' };
+    if (options?.timeoutMs !== undefined) wait.timeoutMs = options.timeoutMs;
+    if (options?.signal !== undefined) wait.signal = options.signal;
+    return this.waiters.wait(attempt, wait);
+  }
+
+  /** @internal */
+  protected waitSync<Result>(
+    what: string,
+    options: SyncRingWaitOptions | undefined,
+    attempt: () => Result | NotYet,
+  ): Result {
+    const deadline = deadlineOf(options?.timeoutMs);
+    this.waiters.serve(); // Those that wait already come first.
+    return waitSync(what, this, this.spin, deadline, options?.onPeerGone === 'wait', attempt);
+  }
+
+  /** @internal */
+  protected refuse(state: number): never {
+    this.checkOpen();
+    if (state !== EndState.borrowed) throw new ClosedError(`${this.segment.label} is closed`);
+    throw new RingwayError(
+      `the ${this.#mine.name} of ${this.segment.label} has lent out a record: commit, abort or release it first`,
+      'ERR_RINGWAY_BORROWED',
+    );
+  }
+
+  /**
+   * @internal Whether two positions can be the head and the tail of this ring. Unaligned ones would split headers.
+   * @throws {CorruptSegmentError} if not
+   */
+  protected checkPositions(head: number, tail: number): void {
+    const { capacity, alignment } = this.layout;
+    if ((tail - head) >>> 0 <= capacity && ((head | tail) & (alignment - 1)) === 0) return;
+    throw this.corrupt(`head ${head >>> 0} and tail ${tail >>> 0} in a capacity of ${capacity}`);
+  }
+
+  /** @internal */
+  protected corrupt(why: string): CorruptSegmentError {
+    return new CorruptSegmentError(`${this.segment.label} contradicts itself: ${why}`);
+  }
+}
+
+/** The end of the stream for a consumer. */
+export function endOfStream(label: string): EndOfStreamError {
+  return new EndOfStreamError(`the producer of ${label} was closed and everything was read`);
+}
+
+/** A closed consumer for a producer. */
+export function brokenPipe(label: string): RingwayError {
+  return new RingwayError(`the consumer of ${label} was closed`, 'EPIPE');
+}

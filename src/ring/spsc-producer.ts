@@ -1,0 +1,270 @@
+// The writing end of an SPSC ring; twin of SpscProducer in native/include/ringway/spsc_ring.hpp, with the same sync
+// points: A "records are filled", B "bytes are free", C "nobody sleeps on it". Atomics are sequentially consistent.
+
+import { MessageSizeError } from '../errors.js';
+import { Constants, EndCounters, EventCountWords, RecordHeader, SpscHeader } from '../layout.js';
+import { describe } from '../memory/names.js';
+import { NOT_YET, type NotYet } from '../wait/condition.js';
+import { settled } from '../wait/waiters.js';
+import {
+  brokenPipe,
+  EndState,
+  type RingWaitOptions,
+  SpscEnd,
+  type SpscLayout,
+  type SyncRingWaitOptions,
+} from './spsc-end.js';
+import { Claim, type Claimer, Loan } from './views.js';
+
+/** The writing end. One process or thread holds it at a time. */
+export class SpscProducer extends SpscEnd {
+  readonly #words: Int32Array;
+  readonly #bytes: Uint8Array;
+  readonly #doubles: Float64Array;
+  readonly #capacity: number;
+  readonly #mask: number;
+  readonly #alignmentMask: number;
+  readonly #maxByteLength: number;
+  readonly #data: number; // Offset of the data from the segment's start, in bytes.
+  readonly #tailIndex: number;
+  readonly #headIndex: number;
+  readonly #asleepIndex: number;
+  readonly #pushedIndex: number;
+  #state: number = EndState.free;
+  #tail: number; // Ours alone: what was published, or is about to be.
+  #head: number; // Last seen. Stale only under-reports free room.
+  #wanted = 0; // The head at which the last refused record fits.
+  #claim: Claim | undefined;
+  #claimAt = 0;
+  readonly #claimer: Claimer;
+
+  /** @internal Takes the role. */
+  constructor(ring: object, layout: SpscLayout) {
+    const { segment } = layout;
+    const { bodyOffset } = segment;
+    super(ring, layout, {
+      mine: layout.producer,
+      peer: layout.consumer,
+      eventCount: layout.freed,
+      watched: bodyOffset + SpscHeader.head,
+      counters: bodyOffset + SpscHeader.producerCounters,
+    });
+    this.#words = segment.words;
+    this.#bytes = segment.bytes;
+    this.#doubles = segment.doubles;
+    this.#capacity = layout.capacity;
+    this.#mask = layout.capacity - 1;
+    this.#alignmentMask = layout.alignment - 1;
+    this.#maxByteLength = layout.maxRecordByteLength;
+    this.#data = layout.data;
+    this.#tailIndex = (bodyOffset + SpscHeader.tail) >> 2;
+    this.#headIndex = (bodyOffset + SpscHeader.head) >> 2;
+    this.#asleepIndex = (layout.filled + EventCountWords.asleep) >> 2;
+    this.#pushedIndex = (this.counters + EndCounters.records) >> 3;
+    // With our predecessor's last store: we go on where it stopped.
+    this.#tail = Atomics.load(this.#words, this.#tailIndex);
+    this.#head = Atomics.load(this.#words, this.#headIndex);
+    this.checkPositions(this.#head, this.#tail);
+    this.#claimer = { commitClaim: (_, byteLength) => this.#commit(byteLength), abortClaim: () => this.#endClaim() };
+  }
+
+  /**
+   * Copies one record into the ring.
+   * Progress: wait-free, but for a system call if the consumer sleeps. If the process dies inside, nothing is seen.
+   * @param record - shape [0 .. maxRecordByteLength], any bytes
+   * @returns `false` when there is no room
+   * @throws {MessageSizeError} if it is longer than `maxRecordByteLength`
+   * @see Rigtorp, SPSCQueue README, "Implementation" (the cached peer position)
+   */
+  tryPush(record: Uint8Array): boolean {
+    if (this.#state !== EndState.free) this.refuse(this.#state);
+    if (!(record instanceof Uint8Array)) checkBytes(record);
+    const byteLength = record.length;
+    const at = this.#reserve(this.#tail, byteLength);
+    if (at === NO_ROOM) return false;
+    const offset = this.#append(this.#tail, at, byteLength);
+    if (byteLength > 0) this.#bytes.set(record, offset);
+    this.#publish((at + this.#stride(byteLength)) | 0, 1);
+    return true;
+  }
+
+  /**
+   * Copies one record into the ring as soon as there is room.
+   * @param record - shape [0 .. maxRecordByteLength]; read when there is room, so leave it alone until then
+   * @throws {TimeoutError} after `timeoutMs`
+   * @throws {PeerDiedError} when there is no room and the consumer's process died
+   * @throws {RingwayError} `EPIPE` when there is no room and the consumer was closed
+   */
+  push(record: Uint8Array, options?: RingWaitOptions): Promise<void> {
+    try {
+      if (!this.waiters.any && !options?.signal?.aborted && this.tryPush(record)) return settled(undefined);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return this.waitAsync<void>('push', options, () => (this.tryPush(record) ? undefined : NOT_YET));
+  }
+
+  /** push() that blocks the thread. */
+  pushSync(record: Uint8Array, options?: SyncRingWaitOptions): void {
+    if (!this.waiters.any && this.tryPush(record)) return;
+    this.waitSync<void>('pushSync', options, () => (this.tryPush(record) ? undefined : NOT_YET));
+  }
+
+  /**
+   * Copies as many records as fit, in order, and publishes them with one store: cheaper than as many pushes.
+   * @returns how many were taken, from the start of `records`
+   * @throws {MessageSizeError} if the first that was not taken is too long; those before it were not taken either
+   */
+  tryPushMany(records: readonly Uint8Array[]): number {
+    if (this.#state !== EndState.free) this.refuse(this.#state);
+    for (const record of records) {
+      if (!(record instanceof Uint8Array)) checkBytes(record);
+      if (record.length > this.#maxByteLength) throw this.#tooLong(record.length);
+    }
+    let tail = this.#tail;
+    let taken = 0;
+    for (; taken < records.length; taken++) {
+      const record = records[taken];
+      const at = this.#reserve(tail, record.length);
+      if (at === NO_ROOM) break;
+      const offset = this.#append(tail, at, record.length);
+      if (record.length > 0) this.#bytes.set(record, offset);
+      tail = (at + this.#stride(record.length)) | 0;
+    }
+    if (taken > 0) this.#publish(tail, taken);
+    return taken;
+  }
+
+  /**
+   * Room for one record, to be written in place. One claim at a time.
+   * Progress: wait-free. If the process dies before the commit, the room simply stays free.
+   * @param byteLength - 0 to `maxRecordByteLength`; commit() may take less
+   * @returns `null` when there is no room
+   * @throws {MessageSizeError} if it is more than `maxRecordByteLength`
+   */
+  tryClaim(byteLength: number): Claim | null {
+    if (this.#state !== EndState.free) this.refuse(this.#state);
+    if (typeof byteLength !== 'number') throw new TypeError(`byteLength must be a number, not ${describe(byteLength)}`);
+    if (!Number.isInteger(byteLength) || byteLength < 0) {
+      throw new RangeError(`byteLength must be a whole number from 0 on, not ${byteLength}`);
+    }
+    const at = this.#reserve(this.#tail, byteLength);
+    if (at === NO_ROOM) return null;
+    const offset = this.#data + (at & this.#mask) + RecordHeader.payload;
+    this.#claimAt = at;
+    this.#claim = new Claim(this.#claimer, new Loan(this.segment, offset, byteLength));
+    this.#state = EndState.borrowed;
+    return this.#claim;
+  }
+
+  /** tryClaim() as soon as there is room; errors as of push(). */
+  claim(byteLength: number, options?: RingWaitOptions): Promise<Claim> {
+    try {
+      if (!this.waiters.any && !options?.signal?.aborted) {
+        const claim = this.tryClaim(byteLength);
+        if (claim !== null) return settled(claim);
+      }
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return this.waitAsync('claim', options, () => this.tryClaim(byteLength) ?? NOT_YET);
+  }
+
+  /** claim() that blocks the thread. */
+  claimSync(byteLength: number, options?: SyncRingWaitOptions): Claim {
+    return this.waitSync('claimSync', options, (): Claim | NotYet => this.tryClaim(byteLength) ?? NOT_YET);
+  }
+
+  /** @internal */
+  get watchedSeen(): number {
+    return this.#head;
+  }
+
+  /** @internal Part of what a sleeper announces: an Atomics.store, since its mark may be up from an earlier sleep. */
+  announce(): void {
+    Atomics.store(this.#words, (this.segment.bodyOffset + SpscHeader.wantedHead) >> 2, this.#wanted);
+  }
+
+  protected override endLoans(): void {
+    this.#state = EndState.closed;
+    this.#claim?.endByClose();
+    this.#claim = undefined;
+  }
+
+  protected override closedPeerError(): Error {
+    return brokenPipe(this.segment.label);
+  }
+
+  #stride(byteLength: number): number {
+    return (byteLength + RecordHeader.payload + this.#alignmentMask) & ~this.#alignmentMask;
+  }
+
+  // Where a record goes if it is written behind `tail`: there, or at the start of the next lap. NO_ROOM if it must wait.
+  #reserve(tail: number, byteLength: number): number {
+    if (byteLength > this.#maxByteLength) throw this.#tooLong(byteLength);
+    const stride = this.#stride(byteLength);
+    const rest = this.#capacity - (tail & this.#mask);
+    const needed = stride <= rest ? stride : rest + stride;
+    if (((tail - this.#head) | 0) > this.#capacity - needed) {
+      const head = Atomics.load(this.#words, this.#headIndex); // B: the consumer is done with the bytes we reuse.
+      this.checkPositions(head, tail);
+      this.#head = head;
+      if (((tail - head) | 0) > this.#capacity - needed) {
+        this.#wanted = (tail + needed - this.#capacity) | 0;
+        return NO_ROOM;
+      }
+    }
+    return stride <= rest ? tail : (tail + rest) | 0;
+  }
+
+  // Writes the headers of a record at position `at`, and of the padding before it. The payload's offset.
+  #append(tail: number, at: number, byteLength: number): number {
+    const words = this.#words;
+    if (at !== tail) {
+      const padding = (this.#data + (tail & this.#mask)) >> 2;
+      words[padding] = 0;
+      words[padding + 1] = Constants.paddingFlag;
+    }
+    const offset = this.#data + (at & this.#mask);
+    words[offset >> 2] = byteLength;
+    words[(offset >> 2) + 1] = 0;
+    return offset + RecordHeader.payload;
+  }
+
+  #publish(tail: number, records: number): void {
+    this.#tail = tail;
+    this.#doubles[this.#pushedIndex] += records;
+    Atomics.store(this.#words, this.#tailIndex, tail); // A: payload before position. C: then the sleepers.
+    if (Atomics.load(this.#words, this.#asleepIndex) !== 0) this.segment.wake(this.layout.filled);
+  }
+
+  #commit(byteLength: number): void {
+    this.#append(this.#tail, this.#claimAt, byteLength);
+    this.#endClaim();
+    this.#publish((this.#claimAt + this.#stride(byteLength)) | 0, 1);
+  }
+
+  #endClaim(): void {
+    this.#claim = undefined;
+    this.#state = EndState.free;
+  }
+
+  #tooLong(byteLength: number): MessageSizeError {
+    const limit = this.#maxByteLength;
+    return new MessageSizeError(
+      `a record of ${byteLength} bytes is longer than the ${limit} that fit into ${this.segment.label} with a ` +
+        `capacity of ${this.#capacity}`,
+      byteLength,
+      limit,
+    );
+  }
+}
+
+// No position: those are multiples of the alignment.
+const NO_ROOM = 1;
+
+// Arrays of another realm are no instances of this one's Uint8Array.
+function checkBytes(record: unknown): void {
+  if (Object.prototype.toString.call(record) === '[object Uint8Array]') return;
+  throw new TypeError(`a record must be a Uint8Array, not ${describe(record)}`);
+}

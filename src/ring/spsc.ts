@@ -1,0 +1,476 @@
+// A ring for one producer and one consumer: how it is made, found and shared. The ends are in files of their own.
+
+import { ClosedError, RingwayError, RoleTakenError } from '../errors.js';
+import { bodyOffsetFor, Constants, EndCounters, SpscHeader } from '../layout.js';
+import { findNative, requireNative } from '../memory/backend.js';
+import { checkName, describe, isUnnamed } from '../memory/names.js';
+import { SabSegment } from '../memory/sab.js';
+import { type Backend, kindName, participantPid, type Segment, type SegmentHandle } from '../memory/segment.js';
+import { ShmSegment, unlinkName } from '../memory/shm.js';
+import { whenLinked } from '../memory/when-linked.js';
+import { warn } from '../runtime.js';
+import { WAIT_MODES, type WaitMode } from '../wait/adaptive-spin.js';
+import { type Condition, NOT_YET } from '../wait/condition.js';
+import type { WaitOptions } from '../wait/options.js';
+import { Waiters } from '../wait/waiters.js';
+import { checkHolder, holderPid, isHeld, leaveRole, loadRole, type Role } from './role.js';
+import { SpscConsumer } from './spsc-consumer.js';
+import { bindSpsc, formatSpsc, minCapacity, openEnd, type SpscEnd, type SpscLayout, takeEnd } from './spsc-end.js';
+import { SpscProducer } from './spsc-producer.js';
+
+export interface SpscRingOptions {
+  /** Bytes, 1 to 2^30; rounded up to a power of two. */
+  capacity: number;
+  /** 1 to 200 of `A-Z a-z 0-9 . _ -`. Without one the ring goes with its last participant. */
+  name?: string;
+  /** How ends wait: `adaptive` (default) spins a little while traffic flows, `spin` takes a core, `park` never spins. */
+  wait?: WaitMode;
+  /** File mode of the segment, 0o600 by default. */
+  mode?: number;
+  /** `sab`: between threads only. By default what `capabilities.backend` says. */
+  backend?: Backend;
+  /** Where records start: multiples of 8 (default) or 64 bytes. */
+  alignment?: 8 | 64;
+  /** How many handles can be open at once, in all processes; 64 by default, 2 to 4096. */
+  maxParticipants?: number;
+}
+
+export interface AttachOptions {
+  /** Attach though the segment belongs to another user. */
+  anyOwner?: boolean;
+  /** How this handle's ends wait; by default as the ring was created. */
+  wait?: WaitMode;
+}
+
+export interface ParticipantInfo {
+  role: 'producer' | 'consumer' | 'attached';
+  /** In the participant's own pid namespace. */
+  pid: number;
+  alive: boolean;
+}
+
+/** A snapshot; counts of other processes may be a moment old, and after a death one record off. */
+export interface SpscRingStats {
+  /** Bytes. */
+  capacity: number;
+  /** Bytes between head and tail, with headers and padding. */
+  used: number;
+  /** Records, since the ring was created. */
+  pushed: number;
+  /** Records, since the ring was created. */
+  popped: number;
+  /** How often an end watched memory before sleeping. */
+  spins: number;
+  /** How often an end went to sleep. */
+  parks: number;
+  /** How often a sleeping end was woken by the other one. */
+  wakeUps: number;
+  /** Always 0: a record that was being read comes again unmarked. */
+  redelivered: number;
+  /** Always 0: a producer that dies in mid-record leaves no trace. */
+  abandoned: number;
+  /** False when the name was removed; those who are attached go on. */
+  linked: boolean;
+  participants: ParticipantInfo[];
+}
+
+/**
+ * A ring of records of any length between one producer and one consumer, in different processes or threads. It outlives
+ * its ends: a replacement takes the free role and goes on where the last one stopped.
+ */
+export class SpscRing implements Disposable {
+  readonly #layout: SpscLayout;
+  readonly #segment: Segment;
+  readonly #ends = new Set<SpscEnd>();
+  readonly #roleWaiters: { producer: Waiters; consumer: Waiters };
+
+  /** @internal Use create() or attach(). */
+  private constructor(segment: Segment, layout: SpscLayout) {
+    this.#segment = segment;
+    this.#layout = layout;
+    this.#roleWaiters = {
+      producer: new Waiters(roleCondition(layout, layout.producer)),
+      consumer: new Waiters(roleCondition(layout, layout.consumer)),
+    };
+    collected.register(this, { segment, layout }, this);
+  }
+
+  /**
+   * Makes a ring.
+   * @throws {RangeError | TypeError} for options out of range, with the value
+   * @throws {RingwayError} `EEXIST` if the name is taken; `ENOSPC` if the memory does not fit, before anything is used
+   * @throws {RingwayError} `ERR_RINGWAY_NO_ADDON` for a name or `backend: 'shm'` where there is no addon
+   */
+  static create(options: SpscRingOptions): SpscRing {
+    const shape = checkOptions(options);
+    const byteLength = bodyOffsetFor(shape.maxParticipants) + SpscHeader.data + shape.capacity;
+    const segmentShape = { byteLength, kind: KIND, maxParticipants: shape.maxParticipants };
+    const format = (segment: Segment) => formatSpsc(segment, shape.capacity, shape.alignment, shape.wait);
+    if (shape.backend === 'sab') return SpscRing.#open(SabSegment.create(segmentShape, format));
+    const native = requireNative(shape.name === undefined ? 'SpscRing.create' : `the name ${describe(shape.name)}`);
+    return SpscRing.#open(ShmSegment.create(native, { ...segmentShape, name: shape.name, mode: shape.mode }, format));
+  }
+
+  /**
+   * Opens a ring that another process or thread made.
+   * @param target - a name, or the `handle` of a ring
+   * @throws {RingwayError} `ENOENT` if there is none; `EACCES` if it is another user's
+   * @throws {CorruptSegmentError} if it is no ring of this version
+   */
+  static attach(target: string | SegmentHandle, options: AttachOptions = {}): SpscRing {
+    const mode = options.wait === undefined ? undefined : checkWait(options.wait);
+    if (typeof target !== 'string') {
+      const handle = checkHandle(target);
+      if (handle.backend === 'sab') return SpscRing.#open(SabSegment.attach(handle.memory, KIND), mode);
+      const native = requireNative('this handle');
+      return SpscRing.#open(ShmSegment.attach(native, handle.name, KIND, options.anyOwner === true, handle.pid), mode);
+    }
+    const name = checkName(target);
+    const native = requireNative(`the name ${describe(name)}`);
+    return SpscRing.#open(ShmSegment.attach(native, name, KIND, options.anyOwner === true), mode);
+  }
+
+  /**
+   * Opens the ring of that name, or makes it.
+   * @throws {RingwayError} `ERR_RINGWAY_SHAPE` if it is there with another capacity or alignment; shows both
+   */
+  static createOrAttach(options: SpscRingOptions & { name: string } & AttachOptions): SpscRing {
+    const name = checkName(options.name);
+    for (;;) {
+      try {
+        const ring = SpscRing.attach(name, options);
+        try {
+          checkShape(ring, options);
+        } catch (error) {
+          ring.close();
+          throw error;
+        }
+        return ring;
+      } catch (error) {
+        if ((error as RingwayError).code !== 'ENOENT') throw error;
+      }
+      try {
+        return SpscRing.create(options);
+      } catch (error) {
+        if ((error as RingwayError).code !== 'EEXIST') throw error; // Else somebody was quicker: attach to theirs.
+      }
+    }
+  }
+
+  /**
+   * Waits until a ring of that name is created, and opens it.
+   * @throws {TimeoutError} after `timeoutMs`
+   */
+  static async whenCreated(name: string, options: WaitOptions & AttachOptions = {}): Promise<SpscRing> {
+    checkName(name);
+    requireNative(`the name ${describe(name)}`);
+    return whenLinked(name, options, () => SpscRing.attach(name, options));
+  }
+
+  /**
+   * Removes a name. Those who have the ring keep it.
+   * @throws {RingwayError} `ENOENT` if there is none
+   */
+  static unlink(name: string): void {
+    checkName(name);
+    unlinkName(requireNative(`the name ${describe(name)}`), name);
+  }
+
+  static #open(segment: Segment, mode?: WaitMode): SpscRing {
+    try {
+      return new SpscRing(segment, bindSpsc(segment, mode));
+    } catch (error) {
+      segment.close();
+      throw error;
+    }
+  }
+
+  /** Bytes, a power of two. */
+  get capacity(): number {
+    return this.#layout.capacity;
+  }
+
+  /** The longest record, in bytes: half the capacity less a header of 8. */
+  get maxRecordByteLength(): number {
+    return this.#layout.maxRecordByteLength;
+  }
+
+  /** Records start at multiples of this, in bytes. */
+  get alignment(): 8 | 64 {
+    return this.#layout.alignment;
+  }
+
+  /** How this handle's ends wait. */
+  get wait(): WaitMode {
+    return this.#layout.mode;
+  }
+
+  get backend(): Backend {
+    return this.#segment.backend;
+  }
+
+  /** Undefined for an unnamed ring. */
+  get name(): string | undefined {
+    const { handle } = this.#segment;
+    return handle.backend === 'shm' && !isUnnamed(handle.name) ? handle.name : undefined;
+  }
+
+  /** Plain data that attach() takes: in another process for `shm`, in another thread for `sab`. */
+  get handle(): SegmentHandle {
+    return this.#segment.handle;
+  }
+
+  toJSON(): SegmentHandle {
+    return this.handle;
+  }
+
+  /** Whether this handle was closed. */
+  get closed(): boolean {
+    return this.#segment.closed;
+  }
+
+  /**
+   * Takes the producer's role; the same object again if this thread has it.
+   * @throws {RoleTakenError} while another live process or thread holds it
+   */
+  producer(): SpscProducer {
+    return this.#take('producer', () => new SpscProducer(this, this.#layout)) as SpscProducer;
+  }
+
+  /**
+   * Takes the consumer's role; the same object again if this thread has it.
+   * @throws {RoleTakenError} while another live process or thread holds it
+   */
+  consumer(): SpscConsumer {
+    return this.#take('consumer', () => new SpscConsumer(this, this.#layout)) as SpscConsumer;
+  }
+
+  /** producer() as soon as the role is free: given back, or its holder dead. */
+  takeProducer(options?: WaitOptions): Promise<SpscProducer> {
+    return this.#whenFree('producer', () => this.producer(), options);
+  }
+
+  /** consumer() as soon as the role is free: given back, or its holder dead. */
+  takeConsumer(options?: WaitOptions): Promise<SpscConsumer> {
+    return this.#whenFree('consumer', () => this.consumer(), options);
+  }
+
+  stats(): SpscRingStats {
+    this.#checkOpen();
+    const segment = this.#segment;
+    const { words, doubles, bodyOffset } = segment;
+    const used = words[(bodyOffset + SpscHeader.tail) >> 2] - words[(bodyOffset + SpscHeader.head) >> 2];
+    const count = (end: number, counter: number) => doubles[(bodyOffset + end + counter) >> 3];
+    const both = (counter: number) =>
+      count(SpscHeader.producerCounters, counter) + count(SpscHeader.consumerCounters, counter);
+    return {
+      capacity: this.capacity,
+      used: Math.min(Math.max(used | 0, 0), this.capacity), // The two words were not read at the same moment.
+      pushed: count(SpscHeader.producerCounters, EndCounters.records),
+      popped: count(SpscHeader.consumerCounters, EndCounters.records),
+      spins: both(EndCounters.spins),
+      parks: both(EndCounters.parks),
+      wakeUps: both(EndCounters.wakeUps),
+      redelivered: 0,
+      abandoned: 0,
+      linked: segment.linked,
+      participants: this.#participants(),
+    };
+  }
+
+  /**
+   * Gives up this handle: its ends are closed, views of it read zeros, writes to them go nowhere. The ring stays, if it
+   * has a name or others hold it. Idempotent.
+   */
+  close(): void {
+    if (this.closed) return;
+    collected.unregister(this);
+    for (const end of this.#ends) end.close();
+    const message = `${this.#segment.label} was closed`;
+    this.#roleWaiters.producer.close(message);
+    this.#roleWaiters.consumer.close(message);
+    this.#segment.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** A pending takeProducer() or takeConsumer() keeps the process alive: the default. */
+  ref(): this {
+    this.#roleWaiters.producer.referenced = this.#roleWaiters.consumer.referenced = true;
+    return this;
+  }
+
+  /** Lets the process end though a takeProducer() or takeConsumer() is pending. */
+  unref(): this {
+    this.#roleWaiters.producer.referenced = this.#roleWaiters.consumer.referenced = false;
+    return this;
+  }
+
+  #checkOpen(): void {
+    if (this.closed) throw new ClosedError(`${this.#segment.label} is closed`);
+  }
+
+  #take(role: 'producer' | 'consumer', make: () => SpscEnd): SpscEnd {
+    this.#checkOpen();
+    const open = openEnd(this.#layout[role]);
+    if (open !== undefined) return open;
+    for (const end of this.#ends) if (end.closed) this.#ends.delete(end);
+    const end = takeEnd(this.#layout[role], make);
+    this.#ends.add(end);
+    return end;
+  }
+
+  #whenFree<End>(role: 'producer' | 'consumer', take: () => End, options?: WaitOptions): Promise<End> {
+    if (this.closed) return Promise.reject(new ClosedError(`${this.#segment.label} is closed`));
+    const attempt = () => {
+      try {
+        return take();
+      } catch (error) {
+        if (error instanceof RoleTakenError) return NOT_YET;
+        throw error;
+      }
+    };
+    return this.#roleWaiters[role].wait(attempt, { ...options, what: `taking the ${role}'s role`, waitForPeer: true });
+  }
+
+  #participants(): ParticipantInfo[] {
+    const segment = this.#segment;
+    const { producer, consumer } = this.#layout;
+    const found: ParticipantInfo[] = [];
+    const withRole = new Set<number>();
+    for (const role of [producer, consumer]) {
+      const word = loadRole(role);
+      if (!isHeld(word)) continue;
+      withRole.add(word >>> Constants.roleIdShift);
+      const alive = checkHolder(role, word);
+      found.push({ role: role.name as 'producer' | 'consumer', pid: holderPid(role, word), alive });
+    }
+    for (let id = 0; id < segment.maxParticipants; id++) {
+      const pid = participantPid(segment, id);
+      if (pid === 0 || withRole.has(id) || !segment.alive(id)) continue;
+      found.push({ role: 'attached', pid, alive: true });
+    }
+    return found;
+  }
+}
+
+const KIND = Constants.kindSpsc;
+
+// Rings that were never closed: closed when collected, with one warning.
+let warned = false;
+const collected = new FinalizationRegistry<{ segment: Segment; layout: SpscLayout }>(({ segment, layout }) => {
+  if (!warned) {
+    warned = true;
+    warn(`${segment.label} was collected without close(); it is closed now`, 'RINGWAY_NOT_CLOSED');
+  }
+  leaveRole(layout.producer);
+  leaveRole(layout.consumer);
+  segment.close();
+});
+
+// Waiting for a role: the word itself is all there is to watch.
+function roleCondition(layout: SpscLayout, role: Role): Condition {
+  let seen = 0;
+  return {
+    segment: layout.segment,
+    mode: 'park',
+    eventCount: layout.roleChanged,
+    watched: role.word,
+    role: role.word,
+    counters: -1,
+    get watchedSeen() {
+      return seen;
+    },
+    peerGone: () => undefined,
+    peerHeld: (word) => layout.segment.judgesDeath && isHeld(word),
+    checkPeer: (word) => {
+      seen = word;
+      checkHolder(role, word);
+    },
+    peerIsHere: () => false,
+    announce: () => {},
+    checkOpen: () => {},
+  };
+}
+
+interface CheckedOptions {
+  capacity: number;
+  name: string | undefined;
+  wait: WaitMode;
+  mode: number;
+  backend: Backend;
+  alignment: 8 | 64;
+  maxParticipants: number;
+}
+
+function checkOptions(options: SpscRingOptions): CheckedOptions {
+  if (typeof options !== 'object' || options === null) {
+    throw new TypeError(`options must be an object with a capacity, not ${describe(options)}`);
+  }
+  const { capacity, name, wait = 'adaptive', mode = 0o600, backend, alignment = 8, maxParticipants = 64 } = options;
+  if (alignment !== 8 && alignment !== 64)
+    throw new RangeError(`alignment must be 8 or 64, not ${describe(alignment)}`);
+  checkInteger('capacity', capacity, 1, Constants.maxSpscCapacity);
+  checkInteger('maxParticipants', maxParticipants, Constants.minParticipants, Constants.maxParticipants);
+  checkInteger('mode', mode, 0, 0o777);
+  if (backend !== undefined && backend !== 'shm' && backend !== 'sab') {
+    throw new RangeError(`backend must be 'shm' or 'sab', not ${describe(backend)}`);
+  }
+  if (name !== undefined) checkName(name);
+  if (name !== undefined && backend === 'sab') {
+    throw new TypeError(
+      `a name leads other processes here, and backend 'sab' has none: post the ring's handle instead`,
+    );
+  }
+  const fallback = findNative().native === undefined && name === undefined ? 'sab' : 'shm';
+  return {
+    capacity: Math.max(2 ** Math.ceil(Math.log2(capacity)), minCapacity(alignment)),
+    name,
+    wait: checkWait(wait),
+    mode,
+    backend: backend ?? fallback,
+    alignment,
+    maxParticipants,
+  };
+}
+
+function checkInteger(what: string, value: unknown, least: number, most: number): void {
+  if (typeof value !== 'number') throw new TypeError(`${what} must be a number, not ${describe(value)}`);
+  if (!Number.isInteger(value) || value < least || value > most) {
+    throw new RangeError(`${what} must be a whole number from ${least} to ${most}, not ${value}`);
+  }
+}
+
+function checkWait(wait: unknown): WaitMode {
+  if (typeof wait === 'string' && Object.hasOwn(WAIT_MODES, wait)) return wait as WaitMode;
+  throw new RangeError(`wait must be 'adaptive', 'spin' or 'park', not ${describe(wait)}`);
+}
+
+function checkHandle(handle: SegmentHandle): SegmentHandle {
+  const fail = (): never => {
+    throw new TypeError(`attach takes a name or a handle, not ${describe(handle)}`);
+  };
+  if (typeof handle !== 'object' || handle === null) fail();
+  if (handle.kind !== kindName(KIND)) {
+    throw new TypeError(`this is the handle of a ${describe(handle.kind)}, not of a ${kindName(KIND)}`);
+  }
+  if (handle.backend === 'sab') {
+    if (handle.memory instanceof SharedArrayBuffer) return handle;
+    throw new TypeError('this handle has lost its memory: a SharedArrayBuffer does not cross processes, only threads');
+  }
+  if (handle.backend !== 'shm' || typeof handle.name !== 'string') fail();
+  if (!isUnnamed(handle.name)) checkName(handle.name);
+  return handle;
+}
+
+function checkShape(ring: SpscRing, options: SpscRingOptions): void {
+  const { capacity, alignment } = checkOptions(options);
+  if (ring.capacity === capacity && ring.alignment === alignment) return;
+  throw new RingwayError(
+    `${describe(options.name)} is there with capacity ${ring.capacity} and alignment ${ring.alignment}; ` +
+      `asked for were capacity ${capacity} and alignment ${alignment}`,
+    'ERR_RINGWAY_SHAPE',
+  );
+}

@@ -1,0 +1,18 @@
+// The rings alone, without a static import of any `node:` module: what a browser can load.
+
+export * from './errors.js';
+export { type Capabilities, capabilities } from './memory/backend.js';
+export type { Backend, SegmentHandle } from './memory/segment.js';
+export {
+  type AttachOptions,
+  type ParticipantInfo,
+  SpscRing,
+  type SpscRingOptions,
+  type SpscRingStats,
+} from './ring/spsc.js';
+export type { DrainHandler, SpscConsumer } from './ring/spsc-consumer.js';
+export type { PeerOptions, RingWaitOptions, SyncRingWaitOptions } from './ring/spsc-end.js';
+export type { SpscProducer } from './ring/spsc-producer.js';
+export type { Claim, Peek, ViewConstructor } from './ring/views.js';
+export type { WaitMode } from './wait/adaptive-spin.js';
+export type { SyncWaitOptions, WaitOptions } from './wait/options.js';

@@ -1,0 +1,101 @@
+// Blocks the thread until an attempt succeeds: spins in JavaScript for as long as traffic suggests, then in the system.
+
+import { RingwayError, TimeoutError } from '../errors.js';
+import { EndCounters } from '../layout.js';
+import { type AdaptiveSpin, LONGEST_SPIN_MS, SleepLimit } from './adaptive-spin.js';
+import { type Condition, NOT_YET, type NotYet } from './condition.js';
+
+/** How long native code spins before it lets us ask who lives. */
+const SPIN_SLICE_MS = 20;
+
+/**
+ * @param what - the operation's name, for messages
+ * @param attempt - one try; NOT_YET while it has to wait
+ * @param waitForPeer - wait for a replacement when the peer is gone
+ * @throws {TimeoutError} at the deadline
+ * @throws {RingwayError} `EINTR` when a signal came that somebody listens to; `ERR_RINGWAY_WOULD_DEADLOCK`
+ */
+export function waitSync<Result>(
+  what: string,
+  condition: Condition,
+  spin: AdaptiveSpin,
+  deadline: number,
+  waitForPeer: boolean,
+  attempt: () => Result | NotYet,
+): Result {
+  const { segment, eventCount, watched, role } = condition;
+  const { words } = segment;
+  const sleepLimit = new SleepLimit();
+  let start = 0;
+  let spun = false;
+  for (;;) {
+    const result = attempt();
+    if (result !== NOT_YET) {
+      if (start !== 0) spin.learn(performance.now() - start);
+      return result;
+    }
+    const roleSeen = Atomics.load(words, role >> 2); // native/include/ringway/role.hpp, A.
+    const gone = condition.peerGone(roleSeen);
+    if (gone !== undefined && !waitForPeer) {
+      const last = attempt(); // What the peer did before it went is visible now.
+      if (last !== NOT_YET) return last;
+      throw gone;
+    }
+    const now = performance.now();
+    if (start === 0) start = now;
+    if (now >= deadline) throw new TimeoutError(`${what} timed out`);
+    if (condition.peerIsHere(roleSeen)) {
+      throw new RingwayError(
+        `${what} would block for ever: this thread holds the other end of ${segment.label}`,
+        'ERR_RINGWAY_WOULD_DEADLOCK',
+      );
+    }
+    const limitMs = spin.limitMs;
+    if (!spun) {
+      spun = true;
+      count(condition, EndCounters.spins);
+      if (spinWhileEqual(condition, roleSeen, Math.min(now + Math.min(limitMs, LONGEST_SPIN_MS), deadline))) continue;
+    }
+    // Before every sleep, so that a peer that died long ago is noticed now and not at the end of the sleep.
+    condition.checkPeer(roleSeen);
+    condition.announce();
+    const spinning = limitMs === Infinity;
+    const sleepMs = condition.peerHeld(roleSeen) ? sleepLimit.next() : Infinity;
+    if (!spinning) count(condition, EndCounters.parks);
+    const end = segment.sleepSync({
+      eventCount,
+      watched,
+      watchedSeen: condition.watchedSeen,
+      role,
+      roleSeen,
+      spinMs: spinning ? SPIN_SLICE_MS : 0,
+      limitMs: Math.min(spinning ? SPIN_SLICE_MS : sleepMs, deadline - performance.now()),
+    });
+    if (end === 'interrupted') {
+      throw new RingwayError(`${what} was interrupted by a signal`, 'EINTR', { syscall: 'futex' });
+    }
+    if (end === 'woken' && !spinning) count(condition, EndCounters.wakeUps);
+    condition.checkOpen();
+  }
+}
+
+// Whether one of the condition's words changed before `end`.
+function spinWhileEqual(condition: Condition, roleSeen: number, end: number): boolean {
+  const { words } = condition.segment;
+  const watched = condition.watched >> 2;
+  const role = condition.role >> 2;
+  const seen = condition.watchedSeen;
+  do {
+    for (let turn = 0; turn < 16; turn++) {
+      // spsc: A and B, with the peer's store of its position. The attempt that follows loads it again.
+      if (Atomics.load(words, watched) !== seen) return true;
+    }
+    if (Atomics.load(words, role) !== roleSeen) return true; // native/include/ringway/role.hpp, A.
+  } while (performance.now() < end);
+  return false;
+}
+
+/** Adds one to a counter that only this end writes. */
+export function count(condition: Condition, counter: number): void {
+  if (condition.counters >= 0) condition.segment.doubles[(condition.counters + counter) >> 3]++;
+}
