@@ -5,7 +5,6 @@ import { EndOfStreamError } from '../errors.js';
 import { Constants, EndCounters, EventCountWords, RecordHeader, SpscHeader } from '../layout.js';
 import { describe } from '../memory/names.js';
 import { NOT_YET, type NotYet } from '../wait/condition.js';
-import { settled } from '../wait/waiters.js';
 import {
   EndState,
   endOfStream,
@@ -101,23 +100,11 @@ export class SpscConsumer extends SpscEnd implements AsyncIterable<Uint8Array> {
    * @throws {PeerDiedError} when all was read and the producer's process died
    */
   pop(options?: RingWaitOptions): Promise<Uint8Array> {
-    try {
-      if (!this.waiters.any && !options?.signal?.aborted) {
-        const record = this.tryPop();
-        if (record !== null) return settled(record);
-      }
-    } catch (error) {
-      return Promise.reject(error);
-    }
     return this.waitAsync('pop', options, () => this.tryPop() ?? NOT_YET);
   }
 
   /** pop() that blocks the thread. */
   popSync(options?: SyncRingWaitOptions): Uint8Array {
-    if (!this.waiters.any) {
-      const record = this.tryPop();
-      if (record !== null) return record;
-    }
     return this.waitSync('popSync', options, (): Uint8Array | NotYet => this.tryPop() ?? NOT_YET);
   }
 
@@ -199,14 +186,6 @@ export class SpscConsumer extends SpscEnd implements AsyncIterable<Uint8Array> {
 
   /** tryPeek() as soon as there is a record; errors as of pop(). */
   peek(options?: RingWaitOptions): Promise<Peek> {
-    try {
-      if (!this.waiters.any && !options?.signal?.aborted) {
-        const peek = this.tryPeek();
-        if (peek !== null) return settled(peek);
-      }
-    } catch (error) {
-      return Promise.reject(error);
-    }
     return this.waitAsync('peek', options, () => this.tryPeek() ?? NOT_YET);
   }
 
@@ -217,11 +196,6 @@ export class SpscConsumer extends SpscEnd implements AsyncIterable<Uint8Array> {
 
   /** Waits until there is a record; takes nothing. Errors as of pop(). */
   ready(options?: RingWaitOptions): Promise<void> {
-    try {
-      if (!this.waiters.any && !options?.signal?.aborted && this.#isReady()) return settled(undefined);
-    } catch (error) {
-      return Promise.reject(error);
-    }
     return this.waitAsync<void>('ready', options, () => (this.#isReady() ? undefined : NOT_YET));
   }
 

@@ -3,12 +3,13 @@
 
 import { ClosedError, CorruptSegmentError, EndOfStreamError, PeerDiedError, RingwayError } from '../errors.js';
 import { Constants, EndCounters, SpscHeader } from '../layout.js';
+import { describe } from '../memory/names.js';
 import type { Segment } from '../memory/segment.js';
 import { AdaptiveSpin, LONGEST_SPIN_MS, WAIT_MODES, type WaitMode } from '../wait/adaptive-spin.js';
-import type { Condition, NotYet } from '../wait/condition.js';
-import { deadlineOf, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
+import { type Condition, NOT_YET, type NotYet } from '../wait/condition.js';
+import { checkWaitOptions, deadlineOf, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
 import { waitSync } from '../wait/wait-sync.js';
-import { type Wait, Waiters } from '../wait/waiters.js';
+import { settled, Waiters } from '../wait/waiters.js';
 import {
   checkHolder,
   diedPid,
@@ -30,6 +31,13 @@ export interface PeerOptions {
 
 export type RingWaitOptions = WaitOptions & PeerOptions;
 export type SyncRingWaitOptions = SyncWaitOptions & PeerOptions;
+
+function checkRingWaitOptions(options: RingWaitOptions): void {
+  checkWaitOptions(options);
+  const { onPeerGone } = options;
+  if (onPeerGone === undefined || onPeerGone === 'throw' || onPeerGone === 'wait') return;
+  throw new RangeError(`onPeerGone must be 'throw' or 'wait', not ${describe(onPeerGone)}`);
+}
 
 /** The fixed part of a ring, copied and checked once: a peer may scribble over the original at any time. */
 export interface SpscLayout {
@@ -254,27 +262,37 @@ export abstract class SpscEnd implements Condition, Disposable {
     return isClosed(word) || hasDied(word) || (isHeld(word) && !checkHolder(this.#peer, word));
   }
 
-  /** @internal */
+  /** @internal `attempt` as soon as it succeeds; at once, without a turn of the event loop, if nobody waits before us. */
   protected waitAsync<Result>(
     what: string,
     options: RingWaitOptions | undefined,
     attempt: () => Result | NotYet,
   ): Promise<Result> {
-    const wait: Wait = { what, waitForPeer: options?.onPeerGone === 'wait' };
-    if (options?.timeoutMs !== undefined) wait.timeoutMs = options.timeoutMs;
-    if (options?.signal !== undefined) wait.signal = options.signal;
-    return this.waiters.wait(attempt, wait);
+    try {
+      if (options !== undefined) checkRingWaitOptions(options);
+      if (!this.waiters.any && !options?.signal?.aborted) {
+        const result = attempt();
+        if (result !== NOT_YET) return settled(result);
+      }
+      return this.waiters.wait(attempt, { ...options, what, waitForPeer: options?.onPeerGone === 'wait' });
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
-  /** @internal */
+  /** @internal The same, blocking the thread. */
   protected waitSync<Result>(
     what: string,
     options: SyncRingWaitOptions | undefined,
     attempt: () => Result | NotYet,
   ): Result {
-    const deadline = deadlineOf(options?.timeoutMs);
-    this.waiters.serve(); // Those that wait already come first.
-    return waitSync(what, this, this.spin, deadline, options?.onPeerGone === 'wait', attempt);
+    if (options !== undefined) checkRingWaitOptions(options);
+    const { waiters } = this;
+    return waitSync(what, this, this.spin, deadlineOf(options?.timeoutMs), options?.onPeerGone === 'wait', () => {
+      if (!waiters.any) return attempt();
+      waiters.serve(); // Those that wait already come first.
+      return waiters.any ? NOT_YET : attempt();
+    });
   }
 
   /** @internal */

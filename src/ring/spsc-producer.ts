@@ -5,7 +5,6 @@ import { MessageSizeError } from '../errors.js';
 import { Constants, EndCounters, EventCountWords, RecordHeader, SpscHeader } from '../layout.js';
 import { describe } from '../memory/names.js';
 import { NOT_YET, type NotYet } from '../wait/condition.js';
-import { settled } from '../wait/waiters.js';
 import {
   brokenPipe,
   EndState,
@@ -96,17 +95,11 @@ export class SpscProducer extends SpscEnd {
    * @throws {RingwayError} `EPIPE` when there is no room and the consumer was closed
    */
   push(record: Uint8Array, options?: RingWaitOptions): Promise<void> {
-    try {
-      if (!this.waiters.any && !options?.signal?.aborted && this.tryPush(record)) return settled(undefined);
-    } catch (error) {
-      return Promise.reject(error);
-    }
     return this.waitAsync<void>('push', options, () => (this.tryPush(record) ? undefined : NOT_YET));
   }
 
   /** push() that blocks the thread. */
   pushSync(record: Uint8Array, options?: SyncRingWaitOptions): void {
-    if (!this.waiters.any && this.tryPush(record)) return;
     this.waitSync<void>('pushSync', options, () => (this.tryPush(record) ? undefined : NOT_YET));
   }
 
@@ -159,14 +152,6 @@ export class SpscProducer extends SpscEnd {
 
   /** tryClaim() as soon as there is room; errors as of push(). */
   claim(byteLength: number, options?: RingWaitOptions): Promise<Claim> {
-    try {
-      if (!this.waiters.any && !options?.signal?.aborted) {
-        const claim = this.tryClaim(byteLength);
-        if (claim !== null) return settled(claim);
-      }
-    } catch (error) {
-      return Promise.reject(error);
-    }
     return this.waitAsync('claim', options, () => this.tryClaim(byteLength) ?? NOT_YET);
   }
 

@@ -41,7 +41,8 @@ export class AdaptiveSpin {
   }
 }
 
-const FIRST_SLEEP_MS = 20;
+/** After this long without a sign from a live peer, the kernel is asked whether it lives; then less and less often. */
+export const FIRST_SLEEP_MS = 20;
 const LONGEST_SLEEP_MS = 1000;
 
 /** How long to sleep while a live peer's death would matter: twice as long each time. */

@@ -15,13 +15,23 @@ export interface SyncWaitOptions {
 }
 
 /**
- * When the wait gives up, on performance.now()'s clock; `-Infinity` for one attempt.
- * @throws {TypeError} if it is no number
- * @throws {RangeError} if it is NaN
+ * Refuses options that make no sense, before anything is attempted.
+ * @throws {TypeError} for values of another type
+ * @throws {RangeError} for a timeoutMs of NaN
  */
-export function deadlineOf(timeoutMs: number | undefined): number {
-  if (timeoutMs === undefined || timeoutMs === Infinity) return Infinity;
-  if (typeof timeoutMs !== 'number') throw new TypeError(`timeoutMs must be a number, not ${typeof timeoutMs}`);
+export function checkWaitOptions(options: WaitOptions): void {
+  const { timeoutMs, signal } = options;
+  if (timeoutMs !== undefined && typeof timeoutMs !== 'number') {
+    throw new TypeError(`timeoutMs must be a number, not ${typeof timeoutMs}`);
+  }
   if (Number.isNaN(timeoutMs)) throw new RangeError('timeoutMs must not be NaN');
+  if (signal !== undefined && typeof signal?.addEventListener !== 'function') {
+    throw new TypeError(`signal must be an AbortSignal, not ${signal === null ? 'null' : typeof signal}`);
+  }
+}
+
+/** When the wait gives up, on performance.now()'s clock; `-Infinity` for one attempt. */
+export function deadlineOf(timeoutMs = Infinity): number {
+  if (timeoutMs === Infinity) return Infinity;
   return timeoutMs <= 0 ? -Infinity : performance.now() + timeoutMs;
 }

@@ -8,9 +8,9 @@ import { ClosedError, TimeoutError } from '../errors.js';
 import { EndCounters } from '../layout.js';
 import { prepareSleep } from '../memory/event-count.js';
 import { nextTurn } from '../runtime.js';
-import { AdaptiveSpin, LONGEST_POLL_MS, SleepLimit } from './adaptive-spin.js';
+import { AdaptiveSpin, FIRST_SLEEP_MS, LONGEST_POLL_MS, SleepLimit } from './adaptive-spin.js';
 import { type Condition, NOT_YET, type NotYet } from './condition.js';
-import { deadlineOf, type WaitOptions } from './options.js';
+import { checkWaitOptions, deadlineOf, type WaitOptions } from './options.js';
 import { count } from './wait-sync.js';
 
 interface Pending {
@@ -39,6 +39,7 @@ export class Waiters {
   #referenced = true;
   #polling = false;
   #waitingSince = 0;
+  #askAt = 0; // When to ask next who lives.
   #sleepLimit = new SleepLimit();
   #cancelSleep: (() => void) | undefined;
   #sleepReferenced = false;
@@ -60,6 +61,7 @@ export class Waiters {
   wait<Result>(attempt: () => Result | NotYet, options: Wait): Promise<Result> {
     const { what, waitForPeer = false, timeoutMs, signal } = options;
     return new Promise<Result>((resolve, reject) => {
+      checkWaitOptions(options);
       const deadline = deadlineOf(timeoutMs);
       signal?.throwIfAborted();
       const pending: Pending = { what, attempt, waitForPeer, deadline, resolve, reject, signal };
@@ -106,22 +108,27 @@ export class Waiters {
     for (;;) {
       if (!this.#serveLine()) return;
       const now = performance.now();
-      if (this.#waitingSince === 0) this.#waitingSince = now;
-      if (now - this.#waitingSince < this.#spin.limitMs) {
+      if (this.#waitingSince === 0) {
+        this.#waitingSince = now;
+        this.#askAt = now + FIRST_SLEEP_MS;
+      }
+      const polling = now - this.#waitingSince < this.#spin.limitMs;
+      if (polling && now < this.#askAt) {
         this.#poll();
         return;
       }
       try {
         const roleSeen = Atomics.load(words, condition.role >> 2); // native/include/ringway/role.hpp, A.
+        this.#askAt = now + this.#sleepLimit.next();
         // Before every sleep, so that a peer that died long ago is noticed now and not at the end of the sleep.
         condition.checkPeer(roleSeen);
-        if (Atomics.load(words, condition.role >> 2) !== roleSeen) continue;
+        if (polling || Atomics.load(words, condition.role >> 2) !== roleSeen) continue;
         condition.announce();
         const sequence = prepareSleep(words, condition.eventCount);
         // native/include/ringway/event_count.hpp, A.
         if (Atomics.load(words, condition.watched >> 2) !== condition.watchedSeen) continue;
         if (Atomics.load(words, condition.role >> 2) !== roleSeen) continue;
-        this.#sleep(sequence, condition.peerHeld(roleSeen) ? this.#sleepLimit.next() : Infinity);
+        this.#sleep(sequence, condition.peerHeld(roleSeen) ? this.#askAt - now : Infinity);
         return;
       } catch (error) {
         this.#settleFirst((pending) => pending.reject(error));
