@@ -33,8 +33,9 @@ class Environment {
       const std::lock_guard guard(all().mutex);
       std::erase(all().environments, this);
     }
-    napi_remove_env_cleanup_hook(env_, &closeHook,
-                                 this);  // Where a runtime deletes instance data before its hooks run.
+    // Where a runtime deletes instance data before its hooks run. To remove one that has run is an error in some.
+    if (closeHookPending_) napi_remove_env_cleanup_hook(env_, &closeHook, this);
+    if (stopHookPending_) napi_remove_env_cleanup_hook(env_, &stopHook, this);
   }
 
   std::shared_ptr<Segment> find(uint32_t id) const {
@@ -83,8 +84,14 @@ class Environment {
       for (auto& [id, segment] : environment->segments_) segment->close();
     }
   }
-  static void closeHook(void* self) { static_cast<Environment*>(self)->closeAll(); }
-  static void stopHook(void* self) { static_cast<Environment*>(self)->stopReactor(); }
+  static void closeHook(void* self) {
+    static_cast<Environment*>(self)->closeHookPending_ = false;
+    static_cast<Environment*>(self)->closeAll();
+  }
+  static void stopHook(void* self) {
+    static_cast<Environment*>(self)->stopHookPending_ = false;
+    static_cast<Environment*>(self)->stopReactor();
+  }
 
   void startReactor() {
     napi_value name, handler;
@@ -102,12 +109,12 @@ class Environment {
         this);
     // Hooks run in reverse order: this one before the thread-safe function's own, so no reactor thread calls a dead one.
     napi_add_env_cleanup_hook(env_, &stopHook, this);
+    stopHookPending_ = true;
   }
 
   void stopReactor() {
     if (reactor_ == nullptr) return;
     reactor_.reset();
-    napi_remove_env_cleanup_hook(env_, &stopHook, this);
     napi_release_threadsafe_function(signal_, napi_tsfn_release);
   }
 
@@ -144,6 +151,8 @@ class Environment {
   std::unique_ptr<Reactor> reactor_;
   napi_threadsafe_function signal_ = nullptr;
   napi_ref wakeHandler_ = nullptr;
+  bool closeHookPending_ = true;
+  bool stopHookPending_ = false;
   bool closed_ = false;
 };
 
