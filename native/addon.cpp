@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <unordered_map>
+#include <utility>
 
 #include "ringway/interrupt.hpp"
 #include "ringway/reactor.hpp"
@@ -59,6 +60,11 @@ class Environment {
     return reactor_.get();
   }
   void setWakeHandler(napi_value handler) { napi_create_reference(env_, handler, 1, &wakeHandler_); }
+  void watchSignals(uint32_t mask) {
+    if (mask == 0) return;
+    watchesSignals_ = true;
+    Interrupts::watch(mask);
+  }
   void keepLoopAlive(bool keep) {
     if (reactor() == nullptr) return;
     keep ? napi_ref_threadsafe_function(env_, signal_) : napi_unref_threadsafe_function(env_, signal_);
@@ -140,6 +146,7 @@ class Environment {
   void closeAll() {
     closed_ = true;
     stopReactor();
+    if (std::exchange(watchesSignals_, false)) Interrupts::unwatch();
     for (auto& [id, segment] : segments_) segment->close();
     segments_.clear();
   }
@@ -153,6 +160,7 @@ class Environment {
   napi_ref wakeHandler_ = nullptr;
   bool closeHookPending_ = true;
   bool stopHookPending_ = false;
+  bool watchesSignals_ = false;
   bool closed_ = false;
 };
 
@@ -367,62 +375,72 @@ Word* wordAt(const std::shared_ptr<Segment>& segment, uint32_t byteOffset) {
   return reinterpret_cast<Word*>(segment->base() + byteOffset);
 }
 
-// wake(id, eventCountOffset): the slow half of a notification, for a caller that has seen a sleeper
+// wake(id, sequenceOffset): wakes all who sleep on a sequence word, an event count's or a bell
 napi_value wake(napi_env env, napi_callback_info info) {
   const Arguments<2> arguments(env, info);
   const auto segment = arguments.environment().find(arguments.u32(0));
-  if (auto* words = wordAt<EventCountWords>(segment, arguments.u32(1))) EventCount(*words).notify();
+  if (auto* sequence = wordAt(segment, arguments.u32(1))) {
+    sequence->fetch_add(2, std::memory_order_seq_cst);  // event_count.hpp, B; position.hpp, B.
+    futexWakeAll(*sequence);
+  }
   return nullptr;
 }
 
 enum class Blocked : int { changed = 0, timeout = 1, interrupted = 2 };
 
-// Spins, then sleeps, until one of two words differs from what was seen of it, or until the limit.
-Blocked block(EventCount events, const std::atomic<uint32_t>& a, uint32_t seenA, const std::atomic<uint32_t>& b,
-              uint32_t seenB, double spinMs, double limitMs, uint32_t signals) {
-  const InterruptGuard interrupts(signals);
-  const int64_t deadlineNs = deadlineAfter(limitMs);
-  if (spinMs > 0) {
-    const int64_t spinEndNs = std::min(deadlineNs, deadlineAfter(spinMs));
-    do {
-      if (spinWhileEqual(a, seenA, b, seenB, 20'000)) return Blocked::changed;
-      if (interrupts.interrupted()) return Blocked::interrupted;
-    } while (nowNs() < spinEndNs);
-    if (spinEndNs == deadlineNs) return Blocked::timeout;
-  }
-  const uint32_t sequence = events.prepare();
-  // event_count.hpp, A.
-  if (a.load(std::memory_order_seq_cst) != seenA || b.load(std::memory_order_seq_cst) != seenB) return Blocked::changed;
+// sleep(id, sequenceOffset, expected, limitMs, signals, signalsSeen) -> Blocked | -errno
+// Blocks while the sequence is what the caller loaded before it announced itself. `signals` is a mask of those that
+// end the sleep, `signalsSeen` what signalCount() was when the caller last heeded them.
+napi_value sleep(napi_env env, napi_callback_info info) {
+  const Arguments<6> arguments(env, info);
+  const auto segment = arguments.environment().find(arguments.u32(0));
+  const auto* sequence = wordAt(segment, arguments.u32(1));
+  if (sequence == nullptr) return toNumber(env, -EBADF);
+  const uint32_t expected = arguments.u32(2), signals = arguments.u32(4), signalsSeen = arguments.u32(5);
+  const int64_t deadlineNs = deadlineAfter(arguments.number(3));
+  arguments.environment().watchSignals(signals);
   for (;;) {
+    if (signals != 0 && Interrupts::count() != signalsSeen)
+      return toNumber(env, static_cast<int>(Blocked::interrupted));
     int result = 0;
-    if (!interrupts.active()) {
-      result = futexWait(events.sequence(), sequence, deadlineNs);
+    if (signals == 0) {
+      result = futexWait(*sequence, expected, deadlineNs);
     } else if (hasFutexWaitAny()) {
-      const std::array waiters{futexWaiter(events.sequence(), sequence), interrupts.waiter()};
+      const std::array waiters{futexWaiter(*sequence, expected), Interrupts::waiter(signalsSeen)};
       result = futexWaitAny(waiters.data(), waiters.size(), deadlineNs);
     } else {
       // One word only: a signal that comes just before the sleep is noticed at the end of this slice.
       const int64_t sliceNs = nowNs() + 50'000'000;
-      result = futexWait(events.sequence(), sequence, std::min(deadlineNs, sliceNs));
+      result = futexWait(*sequence, expected, std::min(deadlineNs, sliceNs));
       if (result == -ETIMEDOUT && sliceNs < deadlineNs) result = -EINTR;
     }
-    if (interrupts.interrupted()) return Blocked::interrupted;
-    if (result == -ETIMEDOUT) return Blocked::timeout;
-    if (result != -EINTR) return Blocked::changed;
+    if (signals != 0 && Interrupts::count() != signalsSeen) continue;
+    if (result == -ETIMEDOUT) return toNumber(env, static_cast<int>(Blocked::timeout));
+    if (result != -EINTR) return toNumber(env, static_cast<int>(Blocked::changed));
   }
 }
 
-// wait(id, eventCountOffset, aOffset, seenA, bOffset, seenB, spinMs, limitMs, signals) -> Blocked | -errno
-napi_value wait(napi_env env, napi_callback_info info) {
-  const Arguments<9> arguments(env, info);
+// spin(id, aOffset, seenA, bOffset, seenB, limitMs) -> Blocked | -errno: watches two words without sleeping
+napi_value spin(napi_env env, napi_callback_info info) {
+  const Arguments<6> arguments(env, info);
   const auto segment = arguments.environment().find(arguments.u32(0));
-  auto* events = wordAt<EventCountWords>(segment, arguments.u32(1));
-  const auto* a = wordAt(segment, arguments.u32(2));
-  const auto* b = wordAt(segment, arguments.u32(4));
-  if (events == nullptr || a == nullptr || b == nullptr) return toNumber(env, -EBADF);
-  return toNumber(env, static_cast<int>(block(EventCount(*events), *a, arguments.u32(3), *b, arguments.u32(5),
-                                              arguments.number(6), arguments.number(7), arguments.u32(8))));
+  const auto* a = wordAt(segment, arguments.u32(1));
+  const auto* b = wordAt(segment, arguments.u32(3));
+  if (a == nullptr || b == nullptr) return toNumber(env, -EBADF);
+  const uint32_t seenA = arguments.u32(2), seenB = arguments.u32(4);
+  const int64_t deadlineNs = deadlineAfter(arguments.number(5));
+  // Acquire: what was published with the new value is visible to the caller, who looks at both words again.
+  for (uint32_t turn = 1; turn % 64 != 0 || nowNs() < deadlineNs; ++turn) {
+    if (a->load(std::memory_order_acquire) != seenA || b->load(std::memory_order_acquire) != seenB) {
+      return toNumber(env, static_cast<int>(Blocked::changed));
+    }
+    spinPause();
+  }
+  return toNumber(env, static_cast<int>(Blocked::timeout));
 }
+
+// signalCount() -> how many signals have come to those that sleep() was told to watch
+napi_value signalCount(napi_env env, napi_callback_info) { return toNumber(env, Interrupts::count()); }
 
 // watch(token, id, sequenceOffset, expected, limitMs) -> 0 | -errno: one call of the wake handler for token
 napi_value watch(napi_env env, napi_callback_info info) {
@@ -489,6 +507,7 @@ napi_value layout(napi_env env, napi_callback_info) {
       RINGWAY_FIELD(SegmentHeader, creatorPid),
       RINGWAY_FIELD(SegmentHeader, createdAtMs),
       RINGWAY_FIELD(SegmentHeader, nextParticipant),
+      RINGWAY_FIELD(SegmentHeader, uniqueId),
       {"SegmentHeader", "participants", sizeof(SegmentHeader)},
       RINGWAY_FIELD(ParticipantEntry, pid),
       RINGWAY_FIELD(ParticipantEntry, threadId),
@@ -531,6 +550,7 @@ napi_value layout(napi_env env, napi_callback_info) {
       {"Constants", "minSpscCapacity", kMinSpscCapacity},
       {"Constants", "maxSpscCapacity", kMaxSpscCapacity},
       {"Constants", "paddingFlag", kPaddingFlag},
+      {"Constants", "asleepBit", kAsleepBit},
       {"Constants", "roleIdShift", kRoleIdShift},
       {"Constants", "roleNone", static_cast<size_t>(RolePhase::none)},
       {"Constants", "roleHeld", static_cast<size_t>(RolePhase::held)},
@@ -573,7 +593,9 @@ napi_value initialise(napi_env env, napi_value exports) {
                     {"alive", alive},
                     {"settle", settle},
                     {"wake", wake},
-                    {"wait", wait},
+                    {"sleep", sleep},
+                    {"spin", spin},
+                    {"signalCount", signalCount},
                     {"watch", watch},
                     {"cancel", cancel},
                     {"setWakeHandler", setWakeHandler},

@@ -25,7 +25,7 @@ export interface NativeSegment {
   bodyOffset: number;
 }
 
-/** What native `wait` came back with; negative numbers are -errno. */
+/** What native `sleep` and `spin` came back with; negative numbers are -errno. */
 export const Blocked = { changed: 0, timeout: 1, interrupted: 2 } as const;
 
 /** Why a file was not attached, in the order of the enum in native/include/ringway/segment.hpp. */
@@ -61,18 +61,17 @@ export interface Native {
   linkCount(id: number): number;
   alive(id: number, participantId: number): number;
   settle(id: number, participantId: number): number;
-  wake(id: number, eventCountOffset: number): void;
-  wait(
+  wake(id: number, sequenceOffset: number): void;
+  sleep(
     id: number,
-    eventCountOffset: number,
-    aOffset: number,
-    seenA: number,
-    bOffset: number,
-    seenB: number,
-    spinMs: number,
+    sequenceOffset: number,
+    expected: number,
     limitMs: number,
     signals: number,
+    signalsSeen: number,
   ): number;
+  spin(id: number, aOffset: number, seenA: number, bOffset: number, seenB: number, limitMs: number): number;
+  signalCount(): number;
   watch(token: number, id: number, sequenceOffset: number, expected: number, limitMs: number): number;
   cancel(token: number): void;
   setWakeHandler(handler: (token: number, timedOut: boolean) => void): void;

@@ -1,12 +1,19 @@
-// The fast half of an event count; twin of native/include/ringway/event_count.hpp, where the argument stands that no
-// wake-up is lost. Atomics are sequentially consistent, as that argument needs.
+// An event count: sleep until a condition in shared memory may have changed. Twin of
+// native/include/ringway/event_count.hpp, where the argument stands that no wake-up is lost. Atomics are sequentially
+// consistent, as that argument needs.
 
 import { EventCountWords } from '../layout.js';
 import type { Segment } from './segment.js';
 
 /** Call after the condition was changed by an Atomics.store. A system call only if somebody may sleep. */
 export function notify(segment: Segment, eventCount: number): void {
-  if (Atomics.load(segment.words, (eventCount + EventCountWords.asleep) >> 2) !== 0) segment.wake(eventCount); // A.
+  const { words } = segment;
+  const index = (eventCount + EventCountWords.asleep) >> 2;
+  const asleep = Atomics.load(words, index); // A: with prepareSleep().
+  if (asleep === 0) return;
+  segment.wake(eventCount + EventCountWords.sequence); // B.
+  // After the wake, so a notifier that dies before it leaves the mark standing for the next one.
+  Atomics.compareExchange(words, index, asleep, 0);
 }
 
 /** Announces a sleeper. The caller must look at its condition once more before it sleeps. The sequence to sleep on. */

@@ -1,10 +1,9 @@
 // A segment in a SharedArrayBuffer, for threads of one process and for browsers. Same bytes as in shared memory. What
 // threads lack: a thread that is terminated keeps its roles, since nothing tells the others that it is gone.
 
-import { ClosedError, RingwayError } from '../errors.js';
-import { Constants, EventCountWords, ParticipantEntry, SegmentHeader } from '../layout.js';
+import { RingwayError } from '../errors.js';
+import { Constants, ParticipantEntry, SegmentHeader } from '../layout.js';
 import { pid } from '../runtime.js';
-import { prepareSleep } from './event-count.js';
 import {
   checkHeader,
   formatHeader,
@@ -14,7 +13,6 @@ import {
   type SegmentHandle,
   type SegmentShape,
   type SleepEnd,
-  type SleepRequest,
 } from './segment.js';
 
 /** setInterval's longest period: a timer that only keeps the event loop alive. */
@@ -23,7 +21,7 @@ const LONGEST_INTERVAL_MS = 2 ** 31 - 1;
 export class SabSegment implements Segment {
   readonly backend = 'sab';
   readonly handle: SegmentHandle;
-  readonly identity: SharedArrayBuffer;
+  readonly identity: string;
   readonly label: string;
   readonly buffer: SharedArrayBuffer;
   readonly byteLength: number;
@@ -38,13 +36,15 @@ export class SabSegment implements Segment {
   #closed = false;
 
   private constructor(memory: SharedArrayBuffer, shape: SegmentShape) {
-    this.buffer = this.identity = memory;
+    this.buffer = memory;
     this.handle = { kind: kindName(shape.kind), backend: 'sab', memory };
     this.label = `${kindName(shape.kind)} (SharedArrayBuffer)`;
     this.byteLength = memory.byteLength;
     this.words = new Int32Array(memory, 0, this.byteLength >> 2);
     this.doubles = new Float64Array(memory, 0, this.byteLength >> 3);
     this.bytes = new Uint8Array(memory);
+    // A SharedArrayBuffer that came through a message is another object over the same memory.
+    this.identity = String(new DataView(memory).getBigUint64(SegmentHeader.uniqueId));
     this.maxParticipants = shape.maxParticipants;
     this.bodyOffset = this.words[SegmentHeader.bodyOffset >> 2];
     this.participantId = this.#join();
@@ -97,34 +97,26 @@ export class SabSegment implements Segment {
     return false;
   }
 
-  // Twin of EventCount::wake in native/include/ringway/event_count.hpp, whose argument holds here too.
-  wake(eventCount: number): void {
-    const { words } = this;
-    const asleep = Atomics.load(words, (eventCount + EventCountWords.asleep) >> 2);
-    if (asleep === 0) return;
-    Atomics.add(words, (eventCount + EventCountWords.sequence) >> 2, 2);
-    Atomics.notify(words, (eventCount + EventCountWords.sequence) >> 2);
-    Atomics.compareExchange(words, (eventCount + EventCountWords.asleep) >> 2, asleep, 0);
+  wake(sequence: number): void {
+    Atomics.add(this.words, sequence >> 2, 2); // event_count.hpp, B; position.hpp, B.
+    Atomics.notify(this.words, sequence >> 2);
   }
 
-  sleepSync(request: SleepRequest): SleepEnd {
-    if (this.#closed) throw new ClosedError(`${this.label} is closed`);
-    const { words } = this;
-    const { eventCount, watched, watchedSeen, role, roleSeen, spinMs, limitMs } = request;
-    const changed = () =>
-      Atomics.load(words, watched >> 2) !== watchedSeen || Atomics.load(words, role >> 2) !== roleSeen;
-    const spinEnd = performance.now() + Math.min(spinMs, limitMs);
-    while (spinMs > 0 && performance.now() < spinEnd) {
-      for (let turn = 0; turn < 100; turn++) if (changed()) return 'woken';
-    }
-    if (spinMs >= limitMs) return 'limit';
-    const seen = prepareSleep(words, eventCount);
-    if (changed()) return 'woken';
-    const end = Atomics.wait(words, (eventCount + EventCountWords.sequence) >> 2, seen, limitMs);
-    return end === 'timed-out' ? 'limit' : 'woken';
+  sleepSync(sequence: number, expected: number, limitMs: number): SleepEnd {
+    return Atomics.wait(this.words, sequence >> 2, expected, limitMs) === 'timed-out' ? 'limit' : 'woken';
   }
 
-  sleep(eventCount: number, seen: number, limitMs: number, referenced: boolean, wake: () => void): () => void {
+  spinSync(a: number, seenA: number, b: number, seenB: number, limitMs: number): void {
+    const { words } = this;
+    const end = performance.now() + limitMs;
+    do {
+      for (let turn = 0; turn < 64; turn++) {
+        if (Atomics.load(words, a >> 2) !== seenA || Atomics.load(words, b >> 2) !== seenB) return;
+      }
+    } while (performance.now() < end);
+  }
+
+  sleep(sequence: number, expected: number, limitMs: number, referenced: boolean, wake: () => void): () => void {
     let pending = true;
     // A pending waitAsync does not keep the event loop alive by itself.
     const anchor = referenced ? setInterval(() => {}, LONGEST_INTERVAL_MS) : undefined;
@@ -134,18 +126,17 @@ export class SabSegment implements Segment {
       clearInterval(anchor);
       return true;
     };
-    const sequence = (eventCount + EventCountWords.sequence) >> 2;
     // Not in TypeScript's library for this target.
     const { waitAsync } = Atomics as unknown as {
       waitAsync(words: Int32Array, index: number, value: number, timeoutMs: number): { value: unknown };
     };
-    const { value } = waitAsync(this.words, sequence, seen, limitMs);
+    const { value } = waitAsync(this.words, sequence >> 2, expected, limitMs);
     void Promise.resolve(value).then(() => {
       if (settle()) wake();
     });
     return () => {
       // Frees the abandoned wait; others who sleep here look again.
-      if (settle()) Atomics.notify(this.words, sequence);
+      if (settle()) Atomics.notify(this.words, sequence >> 2);
     };
   }
 

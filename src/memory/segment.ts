@@ -14,26 +14,11 @@ export type SegmentHandle =
 /** Why a sleep ended. After `woken` and `limit` the caller looks at its condition again. */
 export type SleepEnd = 'woken' | 'limit' | 'interrupted';
 
-/** What a thread sleeps on; all offsets from the segment's start, in bytes. */
-export interface SleepRequest {
-  /** The event count that a change notifies. */
-  eventCount: number;
-  /** Two words and what was last seen of them; a change of either ends the sleep. */
-  watched: number;
-  watchedSeen: number;
-  role: number;
-  roleSeen: number;
-  /** How long to spin before sleeping. */
-  spinMs: number;
-  /** `Infinity`: for ever. */
-  limitMs: number;
-}
-
 export interface Segment {
   readonly backend: Backend;
   readonly handle: SegmentHandle;
-  /** Equal for all attachments of this thread to one segment. */
-  readonly identity: unknown;
+  /** Equal for all attachments to one segment. */
+  readonly identity: string;
   /** What to call it in messages. */
   readonly label: string;
   readonly buffer: ArrayBuffer | SharedArrayBuffer;
@@ -54,16 +39,18 @@ export interface Segment {
   alive(participantId: number): boolean;
   /** Marks the roles of a participant as lost if it is dead. Whether it is. */
   settle(participantId: number): boolean;
-  /** The slow half of a notification: somebody may be asleep on this event count. */
-  wake(eventCount: number): void;
-  /** Blocks this thread. */
-  sleepSync(request: SleepRequest): SleepEnd;
+  /** Wakes all who sleep on a sequence word: an event count's, or a bell. */
+  wake(sequence: number): void;
+  /** Blocks this thread while the sequence word is `expected`, at most `limitMs`. */
+  sleepSync(sequence: number, expected: number, limitMs: number): SleepEnd;
+  /** Watches two words without sleeping, until one differs from what was seen of it, at most `limitMs`. */
+  spinSync(a: number, seenA: number, b: number, seenB: number, limitMs: number): void;
   /**
-   * Calls `wake` once when the sequence word differs from `seen`, or after `limitMs`. The call may come at once, but
+   * Calls `wake` once when the sequence word differs from `expected`, or after `limitMs`. The call may come at once, but
    * never before this returns.
    * @returns cancels; afterwards `wake` is not called
    */
-  sleep(eventCount: number, seen: number, limitMs: number, referenced: boolean, wake: () => void): () => void;
+  sleep(sequence: number, expected: number, limitMs: number, referenced: boolean, wake: () => void): () => void;
   /** Lets the memory go. Idempotent. */
   close(): void;
 }
@@ -92,6 +79,9 @@ export function formatHeader(view: DataView, shape: SegmentShape, creatorPid: nu
   put(SegmentHeader.bodyOffset, bodyOffsetFor(shape.maxParticipants));
   put(SegmentHeader.creatorPid, creatorPid);
   view.setFloat64(SegmentHeader.createdAtMs, Date.now(), LITTLE_ENDIAN);
+  const uniqueId = crypto.getRandomValues(new Uint32Array(2));
+  put(SegmentHeader.uniqueId, uniqueId[0]);
+  put(SegmentHeader.uniqueId + 4, uniqueId[1]);
 }
 
 /**

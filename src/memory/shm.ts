@@ -1,11 +1,11 @@
 // A segment in POSIX shared memory, through the addon. The life of the file is in native/include/ringway/segment.hpp.
 
 import { ClosedError, CorruptSegmentError, RingwayError, type SystemErrorCode } from '../errors.js';
-import { Constants, EventCountWords } from '../layout.js';
+import { Constants } from '../layout.js';
 import { Blocked, errnoName, failed, type Native, type NativeFailure, type NativeSegment, Refusal } from '../native.js';
-import { isMainThread, listenedSignals, pid } from '../runtime.js';
+import { isMainThread, listenedSignals, nextTurn, pid } from '../runtime.js';
 import { isUnnamed, pathOf, segmentDirectory, unnamedName } from './names.js';
-import { kindName, type Segment, type SegmentHandle, type SleepEnd, type SleepRequest } from './segment.js';
+import { kindName, type Segment, type SegmentHandle, type SleepEnd } from './segment.js';
 
 /** A worker returns to JavaScript this often, or terminate() would wait for the end of its sleep. */
 const WORKER_SLICE_MS = 50;
@@ -123,21 +123,29 @@ export class ShmSegment implements Segment {
     throw systemError(`${this.label}: the system does not tell who lives`, -result, 'fcntl(F_OFD_SETLK)');
   }
 
-  wake(eventCount: number): void {
-    this.#native.wake(this.#id, eventCount);
+  wake(sequence: number): void {
+    this.#native.wake(this.#id, sequence);
   }
 
-  sleepSync(request: SleepRequest): SleepEnd {
-    const { eventCount, watched, watchedSeen, role, roleSeen, spinMs, limitMs } = request;
+  sleepSync(sequence: number, expected: number, limitMs: number): SleepEnd {
     const limit = isMainThread ? limitMs : Math.min(limitMs, WORKER_SLICE_MS);
     const signals = listenedSignals();
-    const end = this.#native.wait(this.#id, eventCount, watched, watchedSeen, role, roleSeen, spinMs, limit, signals);
+    const seen = signals === 0 ? 0 : heededSignals(this.#native);
+    const end = this.#native.sleep(this.#id, sequence, expected, limit, signals, seen);
     if (end < 0) throw new ClosedError(`${this.label} is closed`);
-    return end === Blocked.interrupted ? 'interrupted' : end === Blocked.timeout ? 'limit' : 'woken';
+    if (end === Blocked.interrupted) {
+      heeded = this.#native.signalCount();
+      return 'interrupted';
+    }
+    return end === Blocked.timeout ? 'limit' : 'woken';
   }
 
-  sleep(eventCount: number, seen: number, limitMs: number, referenced: boolean, wake: () => void): () => void {
-    return watch(this.#native, this.#id, eventCount + EventCountWords.sequence, seen, limitMs, referenced, wake);
+  spinSync(a: number, seenA: number, b: number, seenB: number, limitMs: number): void {
+    if (this.#native.spin(this.#id, a, seenA, b, seenB, limitMs) < 0) throw new ClosedError(`${this.label} is closed`);
+  }
+
+  sleep(sequence: number, expected: number, limitMs: number, referenced: boolean, wake: () => void): () => void {
+    return watch(this.#native, this.#id, sequence, expected, limitMs, referenced, wake);
   }
 
   close(): void {
@@ -145,6 +153,21 @@ export class ShmSegment implements Segment {
     this.#closed = true;
     this.#native.close(this.#id);
   }
+}
+
+// The signals that Sync waits of this turn of the event loop have heeded. A signal that comes between two of them, while
+// the program computes, ends the second: its listener cannot run before the thread is back in its loop. One that came
+// before the first is the loop's to deliver.
+let heeded: number | undefined;
+
+function heededSignals(native: Native): number {
+  if (heeded === undefined) {
+    heeded = native.signalCount();
+    nextTurn(() => {
+      heeded = undefined;
+    }, false);
+  }
+  return heeded;
 }
 
 // Sleeps of this thread that have not ended: what the addon's wake handler finds its callers by.
@@ -160,8 +183,8 @@ let handlerSet = false;
 function watch(
   native: Native,
   id: number,
-  sequenceOffset: number,
-  seen: number,
+  sequence: number,
+  expected: number,
   limitMs: number,
   referenced: boolean,
   wake: () => void,
@@ -172,7 +195,7 @@ function watch(
   }
   lastToken = (lastToken + 1) >>> 0;
   const token = lastToken;
-  const error = native.watch(token, id, sequenceOffset, seen, limitMs);
+  const error = native.watch(token, id, sequence, expected, limitMs);
   if (error < 0) throw systemError('no thread can be started that waits for the event loop', -error, 'pthread_create');
   sleepers.set(token, { wake, referenced });
   if (referenced && ++referencedSleepers === 1) native.keepLoopAlive(true);

@@ -14,12 +14,20 @@ export interface Role {
   readonly name: string;
   readonly word: number;
   readonly diedPid: number;
-  /** Event counts of all who look at the role before they sleep. */
-  readonly watchers: readonly number[];
+  /** Bells of those who look at the role before they sleep. */
+  readonly bells: readonly number[];
+  /** The event count of those who wait for a role. */
+  readonly changed: number;
 }
 
-export function roleAt(segment: Segment, name: string, offset: number, watchers: readonly number[]): Role {
-  return { segment, name, word: offset + RoleWords.word, diedPid: offset + RoleWords.diedPid, watchers };
+export function roleAt(
+  segment: Segment,
+  name: string,
+  offset: number,
+  bells: readonly number[],
+  changed: number,
+): Role {
+  return { segment, name, word: offset + RoleWords.word, diedPid: offset + RoleWords.diedPid, bells, changed };
 }
 
 export function loadRole(role: Role): number {
@@ -92,7 +100,7 @@ export function takeRole(role: Role): void {
     // role.hpp, A.
     if (Atomics.compareExchange(segment.words, role.word >> 2, word, heldBy(segment.participantId)) === word) break;
   }
-  tellWatchers(role);
+  tellOfRole(role);
 }
 
 /** Gives the role back if this participant holds it. */
@@ -100,11 +108,13 @@ export function leaveRole(role: Role): void {
   const { segment } = role;
   const mine = heldBy(segment.participantId);
   // role.hpp, A: releases our last position.
-  if (Atomics.compareExchange(segment.words, role.word >> 2, mine, Constants.roleClosed) === mine) tellWatchers(role);
+  if (Atomics.compareExchange(segment.words, role.word >> 2, mine, Constants.roleClosed) === mine) tellOfRole(role);
 }
 
-// A process that is killed between taking a role and this never came back from taking it: those who sleep because
-// nobody has come yet sleep on until the next one comes, which settles the dead one.
-function tellWatchers(role: Role): void {
-  for (const eventCount of role.watchers) notify(role.segment, eventCount);
+// Sleepers look at the roles before they sleep. A process that is killed between taking a role and this never came back
+// from taking it: those who sleep because nobody has come yet sleep on until the next one comes, which settles the dead
+// one first.
+function tellOfRole(role: Role): void {
+  for (const bell of role.bells) role.segment.wake(bell);
+  notify(role.segment, role.changed);
 }

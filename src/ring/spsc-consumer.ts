@@ -1,10 +1,11 @@
 // The reading end of an SPSC ring; twin of SpscConsumer in native/include/ringway/spsc_ring.hpp, with the same sync
-// points: A "records are filled", B "bytes are free", C "nobody sleeps on it". Atomics are sequentially consistent.
+// points: A "records are filled", B "bytes are free". Atomics are sequentially consistent.
 
 import { EndOfStreamError } from '../errors.js';
-import { Constants, EndCounters, EventCountWords, RecordHeader, SpscHeader } from '../layout.js';
+import { Constants, EndCounters, RecordHeader, SpscHeader } from '../layout.js';
 import { describe } from '../memory/names.js';
 import { NOT_YET, type NotYet } from '../wait/condition.js';
+import { loadPosition, markAgain, movePosition } from './position.js';
 import {
   EndState,
   endOfStream,
@@ -35,11 +36,12 @@ export class SpscConsumer extends SpscEnd implements AsyncIterable<Uint8Array> {
   readonly #data: number; // Offset of the data from the segment's start, in bytes.
   readonly #tailIndex: number;
   readonly #headIndex: number;
-  readonly #asleepIndex: number;
   readonly #wantedIndex: number;
   readonly #poppedIndex: number;
   #state: number = EndState.free;
-  #head: number; // Ours alone.
+  #head: number; // Ours alone: behind what was read.
+  #released: number; // What the producer knows of it.
+  #unreleased = 0; // Records between the two.
   #tail: number; // Last seen. Stale only under-reports what is there.
   // The record that #next() found: where its payload starts, how long it is, and the position behind it.
   #recordOffset = 0;
@@ -55,8 +57,8 @@ export class SpscConsumer extends SpscEnd implements AsyncIterable<Uint8Array> {
     super(ring, layout, {
       mine: layout.consumer,
       peer: layout.producer,
-      eventCount: layout.filled,
       watched: bodyOffset + SpscHeader.tail,
+      bell: layout.filled,
       counters: bodyOffset + SpscHeader.consumerCounters,
     });
     this.#words = segment.words;
@@ -69,13 +71,12 @@ export class SpscConsumer extends SpscEnd implements AsyncIterable<Uint8Array> {
     this.#data = layout.data;
     this.#tailIndex = (bodyOffset + SpscHeader.tail) >> 2;
     this.#headIndex = (bodyOffset + SpscHeader.head) >> 2;
-    this.#asleepIndex = (layout.freed + EventCountWords.asleep) >> 2;
     this.#wantedIndex = (bodyOffset + SpscHeader.wantedHead) >> 2;
     this.#poppedIndex = (this.counters + EndCounters.records) >> 3;
     // With our predecessor's last store: the record it was reading comes again.
-    this.#head = Atomics.load(this.#words, this.#headIndex);
-    this.#tail = this.#head;
-    this.checkPositions(this.#head, Atomics.load(this.#words, this.#tailIndex));
+    this.#head = loadPosition(this.#words, this.#headIndex);
+    this.#tail = this.#released = this.#head;
+    this.checkPositions(this.#head, loadPosition(this.#words, this.#tailIndex));
     this.#peeker = { releasePeek: () => this.#releasePeek() };
   }
 
@@ -89,7 +90,8 @@ export class SpscConsumer extends SpscEnd implements AsyncIterable<Uint8Array> {
     if (this.#state !== EndState.free) this.refuse(this.#state);
     if (!this.#next()) return null;
     const record = this.#copy();
-    this.#release(1);
+    this.#read();
+    this.#release();
     return record;
   }
 
@@ -116,17 +118,17 @@ export class SpscConsumer extends SpscEnd implements AsyncIterable<Uint8Array> {
     if (this.#state !== EndState.free) this.refuse(this.#state);
     checkLimit(limit);
     const records: Uint8Array[] = [];
-    const head = this.#head;
     try {
       while (records.length < limit && this.#next()) {
         records.push(this.#copy());
-        this.#head = this.#behind;
+        this.#read();
       }
     } catch (error) {
-      this.#head = head; // Nothing is consumed.
+      this.#head = this.#released; // Nothing is consumed.
+      this.#unreleased = 0;
       throw error;
     }
-    if (records.length > 0) this.#publish(head, records.length);
+    this.#release();
     return records;
   }
 
@@ -141,30 +143,23 @@ export class SpscConsumer extends SpscEnd implements AsyncIterable<Uint8Array> {
   drain(handler: DrainHandler, limit = Infinity): number {
     if (this.#state !== EndState.free) this.refuse(this.#state);
     if (typeof handler !== 'function') throw new TypeError(`handler must be a function, not ${describe(handler)}`);
-    if (limit !== Infinity) checkLimit(limit);
+    checkLimit(limit);
     const quarter = this.#capacity >> 2;
     let read = 0;
-    let kept = 0; // Records read whose room was not given back.
-    let from = this.#head;
     this.#state = EndState.borrowed;
     try {
       while (read < limit && this.#next()) {
         if (DEBUG_VIEWS) this.#handCopy(handler);
         else checkResult(handler(this.#bytes, this.#recordOffset, this.#recordLength));
-        if (this.closed) return read + 1; // The handler closed us, memory and all.
-        this.#head = this.#behind;
+        if (this.closed) return read; // By the handler: its record was still lent out, and stays.
+        this.#read();
         read++;
-        kept++;
-        if (((this.#head - from) | 0) >= quarter) {
-          this.#publish(from, kept);
-          from = this.#head;
-          kept = 0;
-        }
+        if (((this.#head - this.#released) | 0) >= quarter) this.#release();
       }
     } finally {
       if (!this.closed) {
         this.#state = EndState.free;
-        if (kept > 0) this.#publish(from, kept);
+        this.#release();
       }
     }
     return read;
@@ -226,14 +221,12 @@ export class SpscConsumer extends SpscEnd implements AsyncIterable<Uint8Array> {
   }
 
   /** @internal */
-  get watchedSeen(): number {
-    return this.#tail;
+  hasMoved(watched: number): boolean {
+    return (watched & ~Constants.asleepBit) !== this.#tail;
   }
 
-  /** @internal */
-  announce(): void {}
-
   protected override endLoans(): void {
+    this.#release(); // A drain handler may close us: what it read before is done.
     this.#state = EndState.closed;
     this.#peek?.endByClose();
     this.#peek = undefined;
@@ -253,7 +246,7 @@ export class SpscConsumer extends SpscEnd implements AsyncIterable<Uint8Array> {
     const words = this.#words;
     let at = this.#head;
     if (at === this.#tail) {
-      const tail = Atomics.load(words, this.#tailIndex); // A: all records before it are written.
+      const tail = loadPosition(words, this.#tailIndex); // A: all records before it are written.
       if (tail === at) return false;
       this.checkPositions(at, tail);
       this.#tail = tail;
@@ -285,26 +278,31 @@ export class SpscConsumer extends SpscEnd implements AsyncIterable<Uint8Array> {
     return this.#bytes.slice(this.#recordOffset, this.#recordOffset + this.#recordLength);
   }
 
-  #release(records: number): void {
-    const from = this.#head;
+  // Done with the record that #next() found; the producer is not told yet.
+  #read(): void {
     this.#head = this.#behind;
-    this.#publish(from, records);
+    this.#unreleased++;
   }
 
-  #publish(from: number, records: number): void {
-    if (DEBUG_VIEWS) this.#poison(from);
-    this.#doubles[this.#poppedIndex] += records;
-    Atomics.store(this.#words, this.#headIndex, this.#head); // B: we are done with the bytes. C: then the sleepers.
-    if (Atomics.load(this.#words, this.#asleepIndex) === 0) return; // event_count.hpp, A.
-    // A producer that needs more room than there is would only go back to sleep.
+  // Gives back the room of all that was read.
+  #release(): void {
+    if (this.#unreleased === 0) return;
+    if (DEBUG_VIEWS) this.#poison();
+    this.#doubles[this.#poppedIndex] += this.#unreleased;
+    this.#released = this.#head;
+    this.#unreleased = 0;
+    if (!movePosition(this.#words, this.#headIndex, this.#head)) return; // B: we are done with the bytes.
+    // A producer that needs more room than there is would only go back to sleep. position.hpp, C.
     const wanted = Atomics.load(this.#words, this.#wantedIndex);
     if (((this.#head - wanted) | 0) >= 0) this.segment.wake(this.layout.freed);
+    else markAgain(this.#words, this.#headIndex);
   }
 
   #releasePeek(): void {
     this.#peek = undefined;
     this.#state = EndState.free;
-    this.#release(1);
+    this.#read();
+    this.#release();
   }
 
   #handCopy(handler: DrainHandler): void {
@@ -316,10 +314,10 @@ export class SpscConsumer extends SpscEnd implements AsyncIterable<Uint8Array> {
     }
   }
 
-  // The bytes between two positions, which may include the end of the data.
-  #poison(from: number): void {
-    const start = from & this.#mask;
-    const length = (this.#head - from) | 0;
+  // The bytes that go back, which may reach over the end of the data.
+  #poison(): void {
+    const start = this.#released & this.#mask;
+    const length = (this.#head - this.#released) | 0;
     const first = Math.min(length, this.#capacity - start);
     poison(this.segment, this.#data + start, first);
     poison(this.segment, this.#data, length - first);
@@ -328,7 +326,8 @@ export class SpscConsumer extends SpscEnd implements AsyncIterable<Uint8Array> {
 
 function checkLimit(limit: number): void {
   if (typeof limit !== 'number') throw new TypeError(`limit must be a number, not ${describe(limit)}`);
-  if (!(limit >= 0)) throw new RangeError(`limit must be 0 or more, not ${limit}`);
+  if (limit === Infinity || (Number.isInteger(limit) && limit >= 0)) return;
+  throw new RangeError(`limit must be a whole number from 0 on or Infinity, not ${limit}`);
 }
 
 function checkResult(result: unknown): void {

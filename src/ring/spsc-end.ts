@@ -10,6 +10,7 @@ import { type Condition, NOT_YET, type NotYet } from '../wait/condition.js';
 import { checkWaitOptions, deadlineOf, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
 import { waitSync } from '../wait/wait-sync.js';
 import { settled, Waiters } from '../wait/waiters.js';
+import { prepareToSleep } from './position.js';
 import {
   checkHolder,
   diedPid,
@@ -79,7 +80,8 @@ export function bindSpsc(segment: Segment, mode?: WaitMode): SpscLayout {
   }
   const created = (Object.keys(WAIT_MODES) as WaitMode[]).find((name) => WAIT_MODES[name] === wait);
   if (created === undefined) refuse(`wait is ${wait}`);
-  const watchers = [SpscHeader.filled, SpscHeader.freed, SpscHeader.roleChanged].map((offset) => bodyOffset + offset);
+  const bells = [bodyOffset + SpscHeader.filled, bodyOffset + SpscHeader.freed];
+  const roleChanged = bodyOffset + SpscHeader.roleChanged;
   return {
     segment,
     capacity,
@@ -89,9 +91,9 @@ export function bindSpsc(segment: Segment, mode?: WaitMode): SpscLayout {
     data: bodyOffset + SpscHeader.data,
     filled: bodyOffset + SpscHeader.filled,
     freed: bodyOffset + SpscHeader.freed,
-    roleChanged: bodyOffset + SpscHeader.roleChanged,
-    producer: roleAt(segment, 'producer', bodyOffset + SpscHeader.producer, watchers),
-    consumer: roleAt(segment, 'consumer', bodyOffset + SpscHeader.consumer, watchers),
+    roleChanged,
+    producer: roleAt(segment, 'producer', bodyOffset + SpscHeader.producer, bells, roleChanged),
+    consumer: roleAt(segment, 'consumer', bodyOffset + SpscHeader.consumer, bells, roleChanged),
   };
 }
 
@@ -115,19 +117,24 @@ export const EndState = { free: 0, borrowed: 1, closed: 2 } as const;
 export interface EndWords {
   readonly mine: Role;
   readonly peer: Role;
-  /** Offsets from the segment's start, in bytes: the event count that the peer notifies, the position it moves. */
-  readonly eventCount: number;
+  /** Offsets from the segment's start, in bytes: the position that the peer moves, and the bell it rings. */
   readonly watched: number;
+  readonly bell: number;
   readonly counters: number;
 }
 
 // The ends that this thread holds, by segment: the same end is handed out again, and a thread does not block for itself.
-const openEnds = new Map<unknown, Map<string, WeakRef<SpscEnd>>>();
+const openEnds = new Map<string, Map<string, WeakRef<SpscEnd>>>();
 
 /** The end that this thread holds already. */
 export function openEnd(role: Role): SpscEnd | undefined {
   const end = openEnds.get(role.segment.identity)?.get(role.name)?.deref();
   return end === undefined || end.closed ? undefined : end;
+}
+
+/** The segment is gone, and its ends with it. */
+export function forgetEnds(segment: Segment): void {
+  openEnds.delete(segment.identity);
 }
 
 /**
@@ -152,7 +159,7 @@ export function takeEnd(role: Role, make: () => SpscEnd): SpscEnd {
 export abstract class SpscEnd implements Condition, Disposable {
   /** @internal */ readonly segment: Segment;
   /** @internal */ readonly mode: WaitMode;
-  /** @internal */ readonly eventCount: number;
+  /** @internal */ readonly sequence: number;
   /** @internal */ readonly watched: number;
   /** @internal */ readonly role: number;
   /** @internal */ readonly counters: number;
@@ -173,7 +180,7 @@ export abstract class SpscEnd implements Condition, Disposable {
     this.mode = layout.mode;
     this.#mine = words.mine;
     this.#peer = words.peer;
-    this.eventCount = words.eventCount;
+    this.sequence = words.bell;
     this.watched = words.watched;
     this.role = words.peer.word;
     this.counters = words.counters;
@@ -219,9 +226,11 @@ export abstract class SpscEnd implements Condition, Disposable {
   }
 
   /** @internal */
-  abstract get watchedSeen(): number;
+  abstract hasMoved(watched: number): boolean;
   /** @internal */
-  abstract announce(): void;
+  prepare(): number {
+    return prepareToSleep(this.segment.words, this.watched >> 2, this.sequence);
+  }
   /** @internal */
   protected abstract endLoans(): void;
   /** @internal What a wait ends with when the peer was closed. */

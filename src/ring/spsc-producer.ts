@@ -1,10 +1,11 @@
 // The writing end of an SPSC ring; twin of SpscProducer in native/include/ringway/spsc_ring.hpp, with the same sync
-// points: A "records are filled", B "bytes are free", C "nobody sleeps on it". Atomics are sequentially consistent.
+// points: A "records are filled", B "bytes are free". Atomics are sequentially consistent.
 
 import { MessageSizeError } from '../errors.js';
-import { Constants, EndCounters, EventCountWords, RecordHeader, SpscHeader } from '../layout.js';
+import { Constants, EndCounters, RecordHeader, SpscHeader } from '../layout.js';
 import { describe } from '../memory/names.js';
 import { NOT_YET, type NotYet } from '../wait/condition.js';
+import { loadPosition, movePosition } from './position.js';
 import {
   brokenPipe,
   EndState,
@@ -27,7 +28,6 @@ export class SpscProducer extends SpscEnd {
   readonly #data: number; // Offset of the data from the segment's start, in bytes.
   readonly #tailIndex: number;
   readonly #headIndex: number;
-  readonly #asleepIndex: number;
   readonly #pushedIndex: number;
   #state: number = EndState.free;
   #tail: number; // Ours alone: what was published, or is about to be.
@@ -44,8 +44,8 @@ export class SpscProducer extends SpscEnd {
     super(ring, layout, {
       mine: layout.producer,
       peer: layout.consumer,
-      eventCount: layout.freed,
       watched: bodyOffset + SpscHeader.head,
+      bell: layout.freed,
       counters: bodyOffset + SpscHeader.producerCounters,
     });
     this.#words = segment.words;
@@ -58,11 +58,10 @@ export class SpscProducer extends SpscEnd {
     this.#data = layout.data;
     this.#tailIndex = (bodyOffset + SpscHeader.tail) >> 2;
     this.#headIndex = (bodyOffset + SpscHeader.head) >> 2;
-    this.#asleepIndex = (layout.filled + EventCountWords.asleep) >> 2;
     this.#pushedIndex = (this.counters + EndCounters.records) >> 3;
     // With our predecessor's last store: we go on where it stopped.
-    this.#tail = Atomics.load(this.#words, this.#tailIndex);
-    this.#head = Atomics.load(this.#words, this.#headIndex);
+    this.#tail = loadPosition(this.#words, this.#tailIndex);
+    this.#head = loadPosition(this.#words, this.#headIndex);
     this.checkPositions(this.#head, this.#tail);
     this.#claimer = { commitClaim: (_, byteLength) => this.#commit(byteLength), abortClaim: () => this.#endClaim() };
   }
@@ -110,6 +109,8 @@ export class SpscProducer extends SpscEnd {
    */
   tryPushMany(records: readonly Uint8Array[]): number {
     if (this.#state !== EndState.free) this.refuse(this.#state);
+    if (!Array.isArray(records))
+      throw new TypeError(`records must be an array of Uint8Array, not ${describe(records)}`);
     for (const record of records) {
       if (!(record instanceof Uint8Array)) checkBytes(record);
       if (record.length > this.#maxByteLength) throw this.#tooLong(record.length);
@@ -161,13 +162,14 @@ export class SpscProducer extends SpscEnd {
   }
 
   /** @internal */
-  get watchedSeen(): number {
-    return this.#head;
+  hasMoved(watched: number): boolean {
+    return (watched & ~Constants.asleepBit) !== this.#head;
   }
 
-  /** @internal Part of what a sleeper announces: an Atomics.store, since its mark may be up from an earlier sleep. */
-  announce(): void {
+  /** @internal What we need is published with our mark: position.hpp, C. */
+  override prepare(): number {
     Atomics.store(this.#words, (this.segment.bodyOffset + SpscHeader.wantedHead) >> 2, this.#wanted);
+    return super.prepare();
   }
 
   protected override endLoans(): void {
@@ -191,7 +193,7 @@ export class SpscProducer extends SpscEnd {
     const rest = this.#capacity - (tail & this.#mask);
     const needed = stride <= rest ? stride : rest + stride;
     if (((tail - this.#head) | 0) > this.#capacity - needed) {
-      const head = Atomics.load(this.#words, this.#headIndex); // B: the consumer is done with the bytes we reuse.
+      const head = loadPosition(this.#words, this.#headIndex); // B: the consumer is done with the bytes we reuse.
       this.checkPositions(head, tail);
       this.#head = head;
       if (((tail - head) | 0) > this.#capacity - needed) {
@@ -219,8 +221,8 @@ export class SpscProducer extends SpscEnd {
   #publish(tail: number, records: number): void {
     this.#tail = tail;
     this.#doubles[this.#pushedIndex] += records;
-    Atomics.store(this.#words, this.#tailIndex, tail); // A: payload before position. C: then the sleepers.
-    if (Atomics.load(this.#words, this.#asleepIndex) !== 0) this.segment.wake(this.layout.filled);
+    // A: payload before position.
+    if (movePosition(this.#words, this.#tailIndex, tail)) this.segment.wake(this.layout.filled);
   }
 
   #commit(byteLength: number): void {

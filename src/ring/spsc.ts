@@ -1,8 +1,9 @@
 // A ring for one producer and one consumer: how it is made, found and shared. The ends are in files of their own.
 
 import { ClosedError, RingwayError, RoleTakenError } from '../errors.js';
-import { bodyOffsetFor, Constants, EndCounters, SpscHeader } from '../layout.js';
+import { bodyOffsetFor, Constants, EndCounters, EventCountWords, SpscHeader } from '../layout.js';
 import { findNative, requireNative } from '../memory/backend.js';
+import { prepareSleep } from '../memory/event-count.js';
 import { checkName, describe, isUnnamed } from '../memory/names.js';
 import { SabSegment } from '../memory/sab.js';
 import { type Backend, kindName, participantPid, type Segment, type SegmentHandle } from '../memory/segment.js';
@@ -13,9 +14,19 @@ import { WAIT_MODES, type WaitMode } from '../wait/adaptive-spin.js';
 import { type Condition, NOT_YET } from '../wait/condition.js';
 import type { WaitOptions } from '../wait/options.js';
 import { Waiters } from '../wait/waiters.js';
+import { loadPosition } from './position.js';
 import { checkHolder, holderPid, isHeld, leaveRole, loadRole, type Role } from './role.js';
 import { SpscConsumer } from './spsc-consumer.js';
-import { bindSpsc, formatSpsc, minCapacity, openEnd, type SpscEnd, type SpscLayout, takeEnd } from './spsc-end.js';
+import {
+  bindSpsc,
+  forgetEnds,
+  formatSpsc,
+  minCapacity,
+  openEnd,
+  type SpscEnd,
+  type SpscLayout,
+  takeEnd,
+} from './spsc-end.js';
 import { SpscProducer } from './spsc-producer.js';
 
 export interface SpscRingOptions {
@@ -259,7 +270,8 @@ export class SpscRing implements Disposable {
     this.#checkOpen();
     const segment = this.#segment;
     const { words, doubles, bodyOffset } = segment;
-    const used = words[(bodyOffset + SpscHeader.tail) >> 2] - words[(bodyOffset + SpscHeader.head) >> 2];
+    const position = (offset: number) => loadPosition(words, (bodyOffset + offset) >> 2);
+    const used = position(SpscHeader.tail) - position(SpscHeader.head);
     const count = (end: number, counter: number) => doubles[(bodyOffset + end + counter) >> 3];
     const both = (counter: number) =>
       count(SpscHeader.producerCounters, counter) + count(SpscHeader.consumerCounters, counter);
@@ -367,6 +379,7 @@ const collected = new FinalizationRegistry<{ segment: Segment; layout: SpscLayou
   }
   leaveRole(layout.producer);
   leaveRole(layout.consumer);
+  forgetEnds(segment);
   segment.close();
 });
 
@@ -376,13 +389,12 @@ function roleCondition(layout: SpscLayout, role: Role): Condition {
   return {
     segment: layout.segment,
     mode: 'park',
-    eventCount: layout.roleChanged,
+    sequence: layout.roleChanged + EventCountWords.sequence,
     watched: role.word,
     role: role.word,
     counters: -1,
-    get watchedSeen() {
-      return seen;
-    },
+    hasMoved: (word) => word !== seen,
+    prepare: () => prepareSleep(layout.segment.words, layout.roleChanged),
     peerGone: () => undefined,
     peerHeld: (word) => layout.segment.judgesDeath && isHeld(word),
     checkPeer: (word) => {
@@ -390,7 +402,6 @@ function roleCondition(layout: SpscLayout, role: Role): Condition {
       checkHolder(role, word);
     },
     peerIsHere: () => false,
-    announce: () => {},
     checkOpen: () => {},
   };
 }

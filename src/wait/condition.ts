@@ -10,11 +10,10 @@ export type NotYet = typeof NOT_YET;
 export interface Condition {
   readonly segment: Segment;
   readonly mode: WaitMode;
-  /** Offset of the event count that a change notifies, from the segment's start. */
-  readonly eventCount: number;
-  /** Offset of the word that the peer moves, and what the last attempt saw of it. */
+  /** Offset of the sequence word to sleep on. */
+  readonly sequence: number;
+  /** Offset of the word that the peer moves. */
   readonly watched: number;
-  readonly watchedSeen: number;
   /** Offset of the word that says who holds the peer's role. */
   readonly role: number;
   /** Offset of this end's EndCounters, or -1. */
@@ -28,8 +27,13 @@ export interface Condition {
   checkPeer(word: number): void;
   /** Whether only this thread could end the wait. */
   peerIsHere(word: number): boolean;
-  /** Called before a sleep is announced, with what the operation at the head of the line needs. */
-  announce(): void;
+  /** Whether the watched word, as it was loaded just now, differs from what the last attempt saw. */
+  hasMoved(watched: number): boolean;
+  /**
+   * Announces a sleeper. The caller looks at both words once more before it sleeps.
+   * @returns the value of the sequence word to sleep on
+   */
+  prepare(): number;
   /** Throws if the object was closed. */
   checkOpen(): void;
 }

@@ -23,7 +23,7 @@ export function waitSync<Result>(
   waitForPeer: boolean,
   attempt: () => Result | NotYet,
 ): Result {
-  const { segment, eventCount, watched, role } = condition;
+  const { segment, watched, role } = condition;
   const { words } = segment;
   const sleepLimit = new SleepLimit();
   let start = 0;
@@ -58,25 +58,31 @@ export function waitSync<Result>(
     }
     // Before every sleep, so that a peer that died long ago is noticed now and not at the end of the sleep.
     condition.checkPeer(roleSeen);
-    condition.announce();
-    const spinning = limitMs === Infinity;
-    const sleepMs = condition.peerHeld(roleSeen) ? sleepLimit.next() : Infinity;
-    if (!spinning) count(condition, EndCounters.parks);
-    const end = segment.sleepSync({
-      eventCount,
-      watched,
-      watchedSeen: condition.watchedSeen,
-      role,
-      roleSeen,
-      spinMs: spinning ? SPIN_SLICE_MS : 0,
-      limitMs: Math.min(spinning ? SPIN_SLICE_MS : sleepMs, deadline - performance.now()),
-    });
-    if (end === 'interrupted') {
-      throw new RingwayError(`${what} was interrupted by a signal`, 'EINTR', { syscall: 'futex' });
+    if (limitMs === Infinity) {
+      const limit = Math.min(SPIN_SLICE_MS, deadline - now);
+      const seen = Atomics.load(words, watched >> 2);
+      if (!condition.hasMoved(seen)) segment.spinSync(watched, seen, role, roleSeen, limit);
+      // Only to see whether a signal has come: this sleep is over before it starts.
+      if (segment.sleepSync(condition.sequence, ~Atomics.load(words, condition.sequence >> 2), 0) !== 'interrupted') {
+        condition.checkOpen();
+        continue;
+      }
+      throw interrupted(what);
     }
-    if (end === 'woken' && !spinning) count(condition, EndCounters.wakeUps);
+    const expected = condition.prepare();
+    if (condition.hasMoved(Atomics.load(words, watched >> 2))) continue;
+    if (Atomics.load(words, role >> 2) !== roleSeen) continue; // role.hpp, A.
+    count(condition, EndCounters.parks);
+    const sleepMs = condition.peerHeld(roleSeen) ? sleepLimit.next() : Infinity;
+    const end = segment.sleepSync(condition.sequence, expected, Math.min(sleepMs, deadline - performance.now()));
+    if (end === 'interrupted') throw interrupted(what);
+    if (end === 'woken') count(condition, EndCounters.wakeUps);
     condition.checkOpen();
   }
+}
+
+function interrupted(what: string): RingwayError {
+  return new RingwayError(`${what} was interrupted by a signal`, 'EINTR', { syscall: 'futex' });
 }
 
 // Whether one of the condition's words changed before `end`.
@@ -84,13 +90,12 @@ function spinWhileEqual(condition: Condition, roleSeen: number, end: number): bo
   const { words } = condition.segment;
   const watched = condition.watched >> 2;
   const role = condition.role >> 2;
-  const seen = condition.watchedSeen;
   do {
     for (let turn = 0; turn < 16; turn++) {
-      // spsc: A and B, with the peer's store of its position. The attempt that follows loads it again.
-      if (Atomics.load(words, watched) !== seen) return true;
+      // position.hpp, A. The attempt that follows loads it again.
+      if (condition.hasMoved(Atomics.load(words, watched))) return true;
     }
-    if (Atomics.load(words, role) !== roleSeen) return true; // native/include/ringway/role.hpp, A.
+    if (Atomics.load(words, role) !== roleSeen) return true; // role.hpp, A.
   } while (performance.now() < end);
   return false;
 }

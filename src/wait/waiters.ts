@@ -6,7 +6,6 @@
 
 import { ClosedError, TimeoutError } from '../errors.js';
 import { EndCounters } from '../layout.js';
-import { prepareSleep } from '../memory/event-count.js';
 import { nextTurn } from '../runtime.js';
 import { AdaptiveSpin, FIRST_SLEEP_MS, LONGEST_POLL_MS, SleepLimit } from './adaptive-spin.js';
 import { type Condition, NOT_YET, type NotYet } from './condition.js';
@@ -94,6 +93,7 @@ export class Waiters {
 
   set referenced(referenced: boolean) {
     this.#referenced = referenced;
+    if (referenced && this.#polling) nextTurn(() => {}); // Until the poll that may have been scheduled without one.
     if (this.#cancelSleep !== undefined && this.#sleepReferenced !== referenced) {
       this.#stopSleeping();
       this.#step();
@@ -123,12 +123,10 @@ export class Waiters {
         // Before every sleep, so that a peer that died long ago is noticed now and not at the end of the sleep.
         condition.checkPeer(roleSeen);
         if (polling || Atomics.load(words, condition.role >> 2) !== roleSeen) continue;
-        condition.announce();
-        const sequence = prepareSleep(words, condition.eventCount);
-        // native/include/ringway/event_count.hpp, A.
-        if (Atomics.load(words, condition.watched >> 2) !== condition.watchedSeen) continue;
-        if (Atomics.load(words, condition.role >> 2) !== roleSeen) continue;
-        this.#sleep(sequence, condition.peerHeld(roleSeen) ? this.#askAt - now : Infinity);
+        const expected = condition.prepare();
+        if (condition.hasMoved(Atomics.load(words, condition.watched >> 2))) continue;
+        if (Atomics.load(words, condition.role >> 2) !== roleSeen) continue; // role.hpp, A.
+        this.#sleep(expected, condition.peerHeld(roleSeen) ? this.#askAt - now : Infinity);
         return;
       } catch (error) {
         this.#settleFirst((pending) => pending.reject(error));
@@ -184,12 +182,12 @@ export class Waiters {
     }, this.#referenced);
   }
 
-  #sleep(sequence: number, limitMs: number): void {
-    const { segment, eventCount } = this.#condition;
+  #sleep(expected: number, limitMs: number): void {
+    const { segment, sequence } = this.#condition;
     const deadline = this.#line.reduce((earliest, { deadline }) => Math.min(earliest, deadline), Infinity);
     const limit = Math.min(limitMs, Math.max(0, deadline - performance.now()));
     this.#sleepReferenced = this.#referenced;
-    this.#cancelSleep = segment.sleep(eventCount, sequence, limit, this.#referenced, () => {
+    this.#cancelSleep = segment.sleep(sequence, expected, limit, this.#referenced, () => {
       this.#cancelSleep = undefined;
       count(this.#condition, EndCounters.wakeUps);
       this.#step();

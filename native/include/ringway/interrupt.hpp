@@ -1,9 +1,9 @@
 // Ends a blocking wait on the main thread when SIGINT, SIGTERM or SIGHUP arrives and the runtime has a handler for it.
 //
 // A handler installed with SA_RESTART, as runtimes do, lets the kernel resume the sleep, and its listener can only run
-// when the blocked thread is back in its loop. So for the time of the wait our handler stands before the runtime's:
-// it calls that one, so nothing is lost, then changes a word that the sleep watches beside its own. Signals that nobody
-// listens to keep their disposition, and kill.
+// when the blocked thread is back in its loop. So our handler stands before the runtime's: it calls that one, so nothing is
+// lost, then changes a word that a sleep can watch beside its own. Signals that nobody listens to keep their disposition,
+// and kill; a runtime that takes its handler away takes ours with it.
 #pragma once
 
 #include <atomic>
@@ -14,41 +14,47 @@
 
 namespace ringway {
 
-class InterruptGuard {
+class Interrupts {
  public:
   static constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP};
-  static constexpr uint32_t kAll = 7;
 
-  // `mask`: bit i stands for kSignals[i]. Only one guard can be active in a process; a second one guards nothing.
-  explicit InterruptGuard(uint32_t mask) noexcept {
-    if (mask == 0 || inUse_.exchange(true, std::memory_order_acquire)) return;  // Pairs with ~InterruptGuard().
-    active_ = mask;
-    seen_ = interrupts_.load(std::memory_order_relaxed);  // Same thread as the handler's usual one; only compared.
-    struct sigaction ours = {};
-    ours.sa_sigaction = &handle;
-    ours.sa_flags = SA_SIGINFO | SA_RESTART;
+  // Stands before the handlers of the signals in `mask`: bit i is kSignals[i]. By the main thread only.
+  static void watch(uint32_t mask) noexcept {
     for (size_t i = 0; i < std::size(kSignals); ++i) {
-      if ((active_ >> i & 1) != 0) sigaction(kSignals[i], &ours, &previous_[i]);
+      if ((mask >> i & 1) == 0) continue;
+      struct sigaction current = {};
+      if (sigaction(kSignals[i], nullptr, &current) != 0 || isOurs(current) || !isHandler(current)) continue;
+      struct sigaction ours = current;  // Its mask and flags, SA_ONSTACK say, go on to hold.
+      ours.sa_sigaction = &handle;
+      ours.sa_flags |= SA_SIGINFO;
+      previous_[i] = current;
+      sigaction(kSignals[i], &ours, nullptr);
     }
   }
-  ~InterruptGuard() {
-    if (active_ == 0) return;
-    for (size_t i = 0; i < std::size(kSignals); ++i) {
-      if ((active_ >> i & 1) != 0) sigaction(kSignals[i], &previous_[i], nullptr);
-    }
-    inUse_.store(false, std::memory_order_release);
-  }
-  InterruptGuard(const InterruptGuard&) = delete;
-  InterruptGuard& operator=(const InterruptGuard&) = delete;
 
-  [[nodiscard]] bool active() const noexcept { return active_ != 0; }
-  [[nodiscard]] bool interrupted() const noexcept {
-    return active_ != 0 && interrupts_.load(std::memory_order_relaxed) != seen_;  // Only compared.
+  // Puts the runtime's handlers back, where ours still stand.
+  static void unwatch() noexcept {
+    for (size_t i = 0; i < std::size(kSignals); ++i) {
+      struct sigaction current = {};
+      if (sigaction(kSignals[i], nullptr, &current) == 0 && isOurs(current)) {
+        sigaction(kSignals[i], &previous_[i], nullptr);
+      }
+    }
   }
-  // For futexWaitAny(): a signal that came since construction ends the sleep before it starts.
-  [[nodiscard]] FutexWaiter waiter() const noexcept { return futexWaiter(interrupts_, seen_); }
+
+  // How many have come. Relaxed: it is only compared, and the kernel compares the word itself before a sleep.
+  static uint32_t count() noexcept { return count_.load(std::memory_order_relaxed); }
+  // For futexWaitAny(): a signal that has come since `seen` ends the sleep before it starts.
+  static FutexWaiter waiter(uint32_t seen) noexcept { return futexWaiter(count_, seen); }
 
  private:
+  static bool isOurs(const struct sigaction& action) noexcept {
+    return (action.sa_flags & SA_SIGINFO) != 0 && action.sa_sigaction == &handle;
+  }
+  static bool isHandler(const struct sigaction& action) noexcept {
+    return (action.sa_flags & SA_SIGINFO) != 0 || (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN);
+  }
+
   static void handle(int signal, siginfo_t* info, void* context) noexcept {
     const int before = errno;
     for (size_t i = 0; i < std::size(kSignals); ++i) {
@@ -56,21 +62,17 @@ class InterruptGuard {
       const struct sigaction& runtime = previous_[i];
       if ((runtime.sa_flags & SA_SIGINFO) != 0) {
         runtime.sa_sigaction(signal, info, context);
-      } else if (runtime.sa_handler != SIG_DFL && runtime.sa_handler != SIG_IGN) {
+      } else {
         runtime.sa_handler(signal);
       }
     }
-    interrupts_.fetch_add(1, std::memory_order_relaxed);  // The kernel's compare in the futex call does the ordering.
-    futexWakeAll(interrupts_);
+    count_.fetch_add(1, std::memory_order_relaxed);  // As in count().
+    futexWakeAll(count_);
     errno = before;
   }
 
-  inline static std::atomic<bool> inUse_{false};
-  inline static std::atomic<uint32_t> interrupts_{0};
+  inline static std::atomic<uint32_t> count_{0};
   inline static struct sigaction previous_[std::size(kSignals)] = {};
-
-  uint32_t active_ = 0;
-  uint32_t seen_ = 0;
 };
 
 }  // namespace ringway

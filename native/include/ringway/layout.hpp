@@ -39,6 +39,7 @@ static_assert(kPresenceLockLength >= kMaxParticipants);
 //       32    4 bodyOffset          creator      from the segment's start, multiple of kIsolationBytes
 //       36    4 creatorPid          creator      for people only; nothing decides by it
 //       40    8 createdAtMs         creator      binary64, milliseconds since 1970; for people only
+//       48    8 uniqueId            creator      random; attachments of one thread know by it that they are to one segment
 //      128    4 nextParticipant     newcomers    where the search for a free entry starts, a hint
 struct SegmentHeader {
   std::atomic<uint32_t> magic;
@@ -46,6 +47,7 @@ struct SegmentHeader {
   uint64_t byteLength;
   uint32_t participantsOffset, maxParticipants, bodyOffset, creatorPid;
   double createdAtMs;
+  uint64_t uniqueId;
   alignas(kIsolationBytes) std::atomic<uint32_t> nextParticipant;
 };
 static_assert(sizeof(SegmentHeader) == 256 && offsetof(SegmentHeader, byteLength) == 16);
@@ -88,13 +90,13 @@ static_assert(sizeof(EndCounters) == 40);
 //        4    4 alignment           creator      8 or 64: payloads start at multiples of it
 //        8    4 dataOffset          creator      from the body's start; 8 less than a multiple of 64
 //       12    4 wait                creator      WaitMode that ends use unless told otherwise
-//      128    4 tail                producer     position behind the last published record
-//      256    4 head                consumer     position of the first record not yet released
+//      128    4 tail                producer     position behind the last published record; bit 0: position.hpp
+//      256    4 head                consumer     position of the first record not yet released; bit 0: position.hpp
 //      384   16 producer, consumer  takers       who holds the two roles
 //      400    8 roleChanged         both         event count: a role was taken, given back or lost
-//      512    8 filled              both         event count: tail moved, or the producer's role changed
-//      640    8 freed               both         event count: head moved far enough, or the consumer's role changed
-//      648    4 wantedHead          producer     the head position at which the sleeping producer's record fits
+//      512    4 filled              both         bell: tail moved, or a role changed
+//      640    4 freed               both         bell: head moved far enough, or a role changed
+//      644    4 wantedHead          producer     the head position at which the sleeping producer's record fits
 //      768   40 producerCounters    producer
 //      896   40 consumerCounters    consumer
 //     1080    . data                producer     capacity bytes: records and padding, each a multiple of alignment
@@ -105,8 +107,8 @@ struct SpscHeader {
   alignas(kIsolationBytes) RoleWords producer;
   RoleWords consumer;
   EventCountWords roleChanged;
-  alignas(kIsolationBytes) EventCountWords filled;
-  alignas(kIsolationBytes) EventCountWords freed;
+  alignas(kIsolationBytes) std::atomic<uint32_t> filled;
+  alignas(kIsolationBytes) std::atomic<uint32_t> freed;
   std::atomic<uint32_t> wantedHead;
   alignas(kIsolationBytes) EndCounters producerCounters;
   alignas(kIsolationBytes) EndCounters consumerCounters;
@@ -114,7 +116,7 @@ struct SpscHeader {
 static_assert(sizeof(SpscHeader) == 1024 && offsetof(SpscHeader, tail) == 128 && offsetof(SpscHeader, head) == 256);
 static_assert(offsetof(SpscHeader, producer) == 384 && offsetof(SpscHeader, roleChanged) == 400);
 static_assert(offsetof(SpscHeader, filled) == 512 && offsetof(SpscHeader, freed) == 640);
-static_assert(offsetof(SpscHeader, wantedHead) == 648);
+static_assert(offsetof(SpscHeader, wantedHead) == 644);
 static_assert(offsetof(SpscHeader, producerCounters) == 768 && offsetof(SpscHeader, consumerCounters) == 896);
 
 inline constexpr uint32_t kMinSpscCapacity = 64;

@@ -18,9 +18,11 @@
 #include <string>
 #include <string_view>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/statvfs.h>
 #include <utility>
 
+#include "ringway/position.hpp"
 #include "ringway/presence.hpp"
 #include "ringway/role.hpp"
 
@@ -129,17 +131,23 @@ inline Failure checkHeader(const void* header, uint64_t fileByteLength, SegmentS
   return {};
 }
 
+// Call after a role has changed. Sleepers of both ends look at the roles before they sleep, and takers wait for nothing
+// else. A process that is killed between taking a role and this never came back from taking it: those who sleep because
+// nobody has come yet sleep on until the next one comes, which settles the dead one first.
+inline void tellOfRoles(SpscHeader& ring) noexcept {
+  SharedPosition(ring.tail, ring.filled).ring();
+  SharedPosition(ring.head, ring.freed).ring();
+  EventCount(ring.roleChanged).notify();
+}
+
 // The words of a segment that may name a participant. One list for everybody who settles or leaves: a kind that is
-// missing here would keep its dead for ever. `visit(RoleWords&)`, then `notify(EventCountWords&)` if any was changed.
+// missing here would keep its dead for ever. visit(RoleWords&) says whether it changed the role.
 template <class Visit>
 void forEachRole(std::byte* base, const SegmentShape& shape, Visit&& visit) noexcept {
   if (shape.kind == Kind::spsc && shape.byteLength - shape.bodyOffset >= sizeof(SpscHeader)) {
     auto& ring = *reinterpret_cast<SpscHeader*>(base + shape.bodyOffset);
     const bool producer = visit(ring.producer), consumer = visit(ring.consumer);
-    // Whoever sleeps is told: the other end, and those who wait for the role.
-    if (producer) EventCount(ring.filled).notify();
-    if (consumer) EventCount(ring.freed).notify();
-    if (producer || consumer) EventCount(ring.roleChanged).notify();
+    if (producer || consumer) tellOfRoles(ring);
   }
 }
 
@@ -191,6 +199,7 @@ class Segment {
     header.bodyOffset = made.shape_.bodyOffset;
     header.creatorPid = static_cast<uint32_t>(getpid());
     header.createdAtMs = unixTimeMs();
+    if (getrandom(&header.uniqueId, sizeof header.uniqueId, 0) < 0) return Failure::of("getrandom", errno);
     // Our lock stands before the name does: a sweeper that finds the name finds a living segment.
     error = setPresenceLock(file.get(), F_WRLCK, 0, 1);
     if (error != 0) return Failure::of("fcntl(F_OFD_SETLK)", -error);

@@ -1,10 +1,9 @@
 // One producer, one consumer, records of any length up to half the capacity, in shared memory. Twin: src/ring/spsc.ts,
 // on the same bytes. No Node-API in here. Source of the cached peer position: Rigtorp, SPSCQueue README.
 //
-//   A "records are filled"  publish()  tail, sequentially consistent  ->  next()     tail, acquire
-//   B "bytes are free"      release()  head, sequentially consistent  ->  reserve()  head, acquire
-//   C "nobody sleeps on it" the stores of A and B are sequentially consistent because a load of the sleepers' word
-//     follows them; see event_count.hpp, A. Release would let that load pass the store, on x86 too.
+//   A "records are filled"  publish()  tail, move  ->  next()     tail, load
+//   B "bytes are free"      publish()  head, move  ->  reserve()  head, load
+//   Both with position.hpp's order and its rules for sleepers.
 //
 // One store publishes. A producer that dies before it leaves nothing visible, and a new one goes on at `tail`. A
 // consumer that dies before its release leaves the record in place, and a new one starts with it.
@@ -126,24 +125,18 @@ class SpscRing {
         continue;
       }
       if (role.word.compare_exchange_strong(word, mine, std::memory_order_seq_cst)) {  // role.hpp, A.
-        roleHasChanged();
+        tellOfRoles(*header);
         return Outcome::ok;
       }
     }
   }
 
   void giveRoleBack(RoleWords& role) const noexcept {
-    if (leaveRole(role, segment == nullptr ? 0 : segment->participantId())) roleHasChanged();
+    if (leaveRole(role, segment == nullptr ? 0 : segment->participantId())) tellOfRoles(*header);
   }
 
-  // Sleepers of both ends look at the roles before they sleep, and takers wait for nothing else. A process that is
-  // killed between taking a role and this never came back from takeRole(): those who sleep because nobody has come yet
-  // sleep on until the next one comes, and its takeRole() settles the dead one.
-  void roleHasChanged() const noexcept {
-    EventCount(header->filled).notify();
-    EventCount(header->freed).notify();
-    EventCount(header->roleChanged).notify();
-  }
+  [[nodiscard]] SharedPosition tail() const noexcept { return {header->tail, header->filled}; }
+  [[nodiscard]] SharedPosition head() const noexcept { return {header->head, header->freed}; }
 
   SpscHeader* header = nullptr;
   Segment* segment = nullptr;
@@ -163,10 +156,10 @@ class SpscEnd {
       : ring_(ring), mine_(mine), peer_(peer), counters_(counters) {}
 
   // Waits until attempt() gives something else than wouldBlock. `watched` is the peer's position, `seen` what attempt()
-  // last saw of it, `events` what its change notifies.
+  // last saw of it.
   template <class Attempt>
-  Outcome waitUntil(const WaitOptions& options, EventCount events, const std::atomic<uint32_t>& watched,
-                    const uint32_t& seen, Attempt&& attempt) noexcept {
+  Outcome waitUntil(const WaitOptions& options, SharedPosition watched, const uint32_t& seen,
+                    Attempt&& attempt) noexcept {
     SleepLimit sleepLimit;
     int64_t startNs = 0;
     for (bool spun = false;;) {
@@ -188,21 +181,22 @@ class SpscEnd {
         count(counters_.spins);
         // Even an end that spins for ever asks now and then who lives.
         const int64_t limit = std::min({spin_.limitNs(ring_.wait), options.deadlineNs - now, kFirstSleepNs});
-        if (spinWhileEqual(watched, seen, peer_.word, role, limit)) continue;
+        if (spinUntilMoved(watched, seen, peer_.word, role, limit)) continue;
         spun = ring_.wait != WaitMode::spin;
       }
       // Before every sleep, so that a peer that died long ago is noticed now and not at the end of the sleep.
       count(counters_.livenessChecks);
       if (const Outcome holder = ring_.checkHolder(role); holder != Outcome::ok) return holder;
       if (!spun) continue;
-      const uint32_t sequence = events.prepare();
-      // event_count.hpp, A; the loads must not be early, so they are sequentially consistent too.
-      if (watched.load(std::memory_order_seq_cst) != seen) continue;
+      uint32_t position = 0;
+      const uint32_t rung = watched.prepare(position);
+      if (position != seen) continue;
+      // position.hpp, B, and role.hpp, A: a role that changes after this load rings the bell after prepare() loaded it.
       if (peer_.word.load(std::memory_order_seq_cst) != role) continue;
       count(counters_.parks);
       const bool peerMatters = rolePhase(role) == RolePhase::held;
       const int64_t limitNs = peerMatters ? nowNs() + sleepLimit.nextNs() : kForever;
-      if (futexWait(events.sequence(), sequence, std::min(options.deadlineNs, limitNs)) == 0) {
+      if (futexWait(watched.bell(), rung, std::min(options.deadlineNs, limitNs)) == 0) {
         count(counters_.wakeUps);
       }
     }
@@ -226,8 +220,8 @@ class SpscProducer : SpscEnd {
   explicit SpscProducer(const SpscRing& ring) noexcept
       : SpscEnd(ring, ring.header->producer, ring.header->consumer, ring.header->producerCounters),
         // Acquire, with our predecessor's last store: we go on where it stopped.
-        tail_(ring.header->tail.load(std::memory_order_acquire)),
-        head_(ring.header->head.load(std::memory_order_acquire)) {}
+        tail_(ring.tail().load()),
+        head_(ring.head().load()) {}
   ~SpscProducer() { close(); }
 
   // Room for one record, to be written in place and then committed. Wait-free. If we die before commit(), the room
@@ -301,7 +295,7 @@ class SpscProducer : SpscEnd {
     const uint32_t rest = ring_.contiguous(tail);
     const uint32_t needed = stride <= rest ? stride : rest + stride;
     if (!ring_.plausible(head_, tail) || ring_.capacity - (tail - head_) < needed) {
-      head_ = ring_.header->head.load(std::memory_order_acquire);  // B: the consumer is done with the bytes we reuse.
+      head_ = ring_.head().load();  // B: the consumer is done with the bytes we reuse.
       if (!ring_.plausible(head_, tail)) return Outcome::corrupt;
       if (ring_.capacity - (tail - head_) < needed) {
         wanted_ = tail + needed - ring_.capacity;
@@ -324,18 +318,16 @@ class SpscProducer : SpscEnd {
 
   void publish(double records) noexcept {
     count(counters_.records, records);
-    ring_.header->tail.store(tail_, std::memory_order_seq_cst);  // A: payload before position. C: then the sleepers.
-    EventCount(ring_.header->filled).notify();
+    if (ring_.tail().move(tail_)) ring_.tail().ring();  // A: payload before position.
   }
 
   template <class Attempt>
   Outcome waitForRoom(uint32_t byteLength, const WaitOptions& options, Attempt&& attempt) noexcept {
     if (byteLength > ring_.maxRecordByteLength()) return Outcome::tooLong;
-    return waitUntil(options, EventCount(ring_.header->freed), ring_.header->head, head_, [&] {
+    return waitUntil(options, ring_.head(), head_, [&] {
       const Outcome outcome = attempt();
-      // Part of the condition we announce: event_count.hpp, A. Sequentially consistent, since our mark in `asleep` may
-      // be up already from an earlier sleep, and then nothing else stands between this store and our last look at head.
-      if (outcome == Outcome::wouldBlock) ring_.header->wantedHead.store(wanted_, std::memory_order_seq_cst);
+      // Relaxed: published with the bit in prepare(), position.hpp, C.
+      if (outcome == Outcome::wouldBlock) ring_.header->wantedHead.store(wanted_, std::memory_order_relaxed);
       return outcome;
     });
   }
@@ -355,7 +347,7 @@ class SpscConsumer : SpscEnd {
   explicit SpscConsumer(const SpscRing& ring) noexcept
       : SpscEnd(ring, ring.header->consumer, ring.header->producer, ring.header->consumerCounters),
         // Acquire, with our predecessor's last store: the record it was reading comes again.
-        head_(ring.header->head.load(std::memory_order_acquire)),
+        head_(ring.head().load()),
         tail_(head_) {}
   ~SpscConsumer() { close(); }
 
@@ -437,7 +429,7 @@ class SpscConsumer : SpscEnd {
     uint32_t at = head_;
     for (;;) {
       if (at == tail_) {
-        tail_ = ring_.header->tail.load(std::memory_order_acquire);  // A: all records before it are written.
+        tail_ = ring_.tail().load();  // A: all records before it are written.
         if (!ring_.plausible(head_, tail_)) {
           tail_ = head_;
           return Outcome::corrupt;
@@ -463,18 +455,19 @@ class SpscConsumer : SpscEnd {
 
   void publish(double records) noexcept {
     count(counters_.records, records);
-    ring_.header->head.store(head_, std::memory_order_seq_cst);  // B: we are done with the bytes. C: then the sleepers.
-    EventCountWords& freed = ring_.header->freed;
-    if (freed.asleep.load(std::memory_order_seq_cst) == 0) return;  // event_count.hpp, A.
-    // A producer that needs more room than there is would only go back to sleep.
-    const uint32_t wanted = ring_.header->wantedHead.load(std::memory_order_seq_cst);  // event_count.hpp, A.
-    if (static_cast<int32_t>(head_ - wanted) >= 0) EventCount(freed).notify();
+    if (!ring_.head().move(head_)) return;  // B: we are done with the bytes.
+    // A producer that needs more room than there is would only go back to sleep. Relaxed: position.hpp, C.
+    const uint32_t wanted = ring_.header->wantedHead.load(std::memory_order_relaxed);
+    if (static_cast<int32_t>(head_ - wanted) >= 0) {
+      ring_.head().ring();
+    } else {
+      ring_.head().markAgain();
+    }
   }
 
   template <class Attempt>
   Outcome waitForRecord(const WaitOptions& options, Attempt&& attempt) noexcept {
-    return waitUntil(options, EventCount(ring_.header->filled), ring_.header->tail, tail_,
-                     std::forward<Attempt>(attempt));
+    return waitUntil(options, ring_.tail(), tail_, std::forward<Attempt>(attempt));
   }
 
   uint32_t head_;        // Ours alone, so it needs no atomic.

@@ -7,7 +7,7 @@
 
 #include <algorithm>
 
-#include "ringway/event_count.hpp"
+#include "ringway/position.hpp"
 
 namespace ringway {
 
@@ -41,16 +41,16 @@ class AdaptiveSpin {
   int64_t gapNs_ = kLongestSpinNs / 4;
 };
 
-// Spins until `a` or `b` differs from what was seen of it; false if the limit came first. The loads acquire what the
-// writer of the new value published before it. `b` changes rarely and is looked at less often.
-inline bool spinWhileEqual(const std::atomic<uint32_t>& a, uint32_t seenA, const std::atomic<uint32_t>& b,
-                           uint32_t seenB, int64_t limitNs) noexcept {
+// Spins until the position is no longer `seen`, or `role` no longer `roleSeen`; false if the limit came first. The role
+// changes rarely and is looked at less often.
+inline bool spinUntilMoved(const SharedPosition& position, uint32_t seen, const std::atomic<uint32_t>& role,
+                           uint32_t roleSeen, int64_t limitNs) noexcept {
   const int64_t end = limitNs == kForever ? kForever : nowNs() + limitNs;
   for (uint32_t turn = 1;; ++turn) {
-    if (a.load(std::memory_order_acquire) != seenA) return true;
+    if (position.load() != seen) return true;
     spinPause();
-    if (turn % 64 != 0) continue;  // The clock costs as much as 20 turns.
-    if (b.load(std::memory_order_acquire) != seenB) return true;
+    if (turn % 64 != 0) continue;                                       // The clock costs as much as 20 turns.
+    if (role.load(std::memory_order_acquire) != roleSeen) return true;  // role.hpp, A; looked at again by the caller.
     if (nowNs() >= end) return false;
   }
 }
