@@ -15,7 +15,6 @@ export interface LinkWait {
  */
 export function whenLinked<Result>(name: string, options: LinkWait, attach: () => Result): Promise<Result> {
   const { timeoutMs = Infinity, signal } = options;
-  if (Number.isNaN(timeoutMs)) return Promise.reject(new RangeError('timeoutMs must not be NaN'));
   if (signal?.aborted) return Promise.reject(signal.reason);
   const fs = builtin<typeof import('node:fs')>('node:fs');
   if (fs === undefined) return Promise.resolve().then(attach);

@@ -12,7 +12,7 @@ import { whenLinked } from '../memory/when-linked.js';
 import { warn } from '../runtime.js';
 import { WAIT_MODES, type WaitMode } from '../wait/adaptive-spin.js';
 import { type Condition, NOT_YET } from '../wait/condition.js';
-import type { WaitOptions } from '../wait/options.js';
+import { checkWaitOptions, type WaitOptions } from '../wait/options.js';
 import { Waiters } from '../wait/waiters.js';
 import { loadPosition } from './position.js';
 import { checkHolder, holderPid, isHeld, leaveRole, loadRole, type Role } from './role.js';
@@ -174,6 +174,7 @@ export class SpscRing implements Disposable {
    */
   static async whenCreated(name: string, options: WaitOptions & AttachOptions = {}): Promise<SpscRing> {
     checkName(name);
+    checkWaitOptions(options);
     requireNative(`the name ${describe(name)}`);
     return whenLinked(name, options, () => SpscRing.attach(name, options));
   }
