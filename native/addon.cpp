@@ -47,6 +47,7 @@ class Environment {
     segments_.emplace(++lastId_, std::move(segment));
     return lastId_;
   }
+  void closeNewest() { close(lastId_); }
   void close(uint32_t id) {
     const auto found = segments_.find(id);
     if (found == segments_.end()) return;
@@ -247,7 +248,7 @@ int64_t deadlineAfter(double ms) { return ms < 9e12 ? nowNs() + static_cast<int6
 // Hands a segment to JavaScript. The ArrayBuffer owns the address range: it is unmapped when the buffer is collected,
 // and not before, since views of it may be at work in native code. A buffer that is collected while its segment is open
 // closes it.
-napi_value toJavaScript(napi_env env, Environment& environment, Segment&& opened) {
+napi_value toJavaScript(napi_env env, Environment& environment, Segment&& opened, Failure& failure) {
   auto segment = std::make_shared<Segment>(std::move(opened));
   auto* owner = new std::shared_ptr<Segment>(segment);
   const auto collect = [](napi_env, void*, void* hint) {
@@ -261,7 +262,8 @@ napi_value toJavaScript(napi_env env, Environment& environment, Segment&& opened
       env, segment->base(), static_cast<size_t>(segment->shape().byteLength), collect, owner, &buffer);
   if (status != napi_ok) {
     delete owner;
-    return describe(env, Failure::of("napi_create_external_arraybuffer", ENOTSUP));
+    failure = Failure::of("napi_create_external_arraybuffer", ENOTSUP);  // Electron, for one, forbids it.
+    return describe(env, failure);
   }
   return ObjectBuilder(env)
       .set("buffer", buffer)
@@ -279,10 +281,9 @@ napi_value create(napi_env env, napi_callback_info info) {
   Segment segment;
   const CreateOptions options{static_cast<uint64_t>(arguments.number(1)), static_cast<Kind>(arguments.u32(2)),
                               arguments.u32(3), arguments.u32(4)};
-  if (const auto failure = Segment::create(arguments.string(0).c_str(), options, segment)) {
-    return describe(env, failure);
-  }
-  return toJavaScript(env, arguments.environment(), std::move(segment));
+  auto failure = Segment::create(arguments.string(0).c_str(), options, segment);
+  if (failure) return describe(env, failure);
+  return toJavaScript(env, arguments.environment(), std::move(segment), failure);
 }
 
 // publish(id, path) -> undefined | failure
@@ -473,17 +474,19 @@ napi_value keepLoopAlive(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// selfTest(directory) -> undefined | failure: can segments live there?
+// selfTest(directory) -> undefined | failure: can segments live there, and be seen from JavaScript?
 napi_value selfTest(napi_env env, napi_callback_info info) {
   const Arguments<1> arguments(env, info);
   Segment segment;
   const CreateOptions options{bodyOffsetFor(kMinParticipants), Kind::spsc, kMinParticipants, 0600};
-  if (const auto failure = Segment::create(arguments.string(0).c_str(), options, segment)) {
-    return describe(env, failure);
-  }
+  auto failure = Segment::create(arguments.string(0).c_str(), options, segment);
+  if (failure) return describe(env, failure);
   // Some file systems accept locks that other descriptions do not see.
   const int seen = segment.alive(segment.participantId());
   if (seen != 1) return describe(env, Failure::of("fcntl(F_OFD_GETLK)", seen < 0 ? -seen : ENOLCK));
+  toJavaScript(env, arguments.environment(), std::move(segment), failure);
+  if (failure) return describe(env, failure);
+  arguments.environment().closeNewest();
   return nullptr;
 }
 
