@@ -299,11 +299,10 @@ napi_value publish(napi_env env, napi_callback_info info) {
 napi_value attach(napi_env env, napi_callback_info info) {
   const Arguments<3> arguments(env, info);
   Segment segment;
-  if (const auto failure =
-          Segment::attach(arguments.string(0), static_cast<Kind>(arguments.u32(1)), arguments.boolean(2), segment)) {
-    return describe(env, failure);
-  }
-  return toJavaScript(env, arguments.environment(), std::move(segment));
+  auto failure =
+      Segment::attach(arguments.string(0), static_cast<Kind>(arguments.u32(1)), arguments.boolean(2), segment);
+  if (failure) return describe(env, failure);
+  return toJavaScript(env, arguments.environment(), std::move(segment), failure);
 }
 
 // inspect(path) -> { kind, byteLength } | failure
