@@ -28,13 +28,14 @@ class Environment {
     const std::lock_guard guard(all().mutex);
     all().environments.push_back(this);
   }
-  ~Environment() {
+  // The runtime lets go of us; ArrayBuffers may still refer to us. Some runtimes do so before the hooks run, and to
+  // remove a hook that has run is an error in some.
+  void leave() {
     closeAll();
     {
       const std::lock_guard guard(all().mutex);
       std::erase(all().environments, this);
     }
-    // Where a runtime deletes instance data before its hooks run. To remove one that has run is an error in some.
     if (closeHookPending_) napi_remove_env_cleanup_hook(env_, &closeHook, this);
     if (stopHookPending_) napi_remove_env_cleanup_hook(env_, &stopHook, this);
   }
@@ -51,8 +52,13 @@ class Environment {
   void close(uint32_t id) {
     const auto found = segments_.find(id);
     if (found == segments_.end()) return;
-    closeOne(*found->second);
+    close(*found->second);
     segments_.erase(found);
+  }
+  // No reactor thread looks at the segment's words any more; views of it are safe, but it is not.
+  void close(Segment& segment) {
+    if (reactor_ != nullptr) reactor_->cancelRange(segment.base(), segment.shape().byteLength);
+    segment.close();
   }
 
   // The reactor starts with the first watch; programs that never wait asynchronously have no thread of ours.
@@ -138,11 +144,6 @@ class Environment {
     }
   }
 
-  void closeOne(Segment& segment) {
-    if (reactor_ != nullptr) reactor_->cancelRange(segment.base(), segment.shape().byteLength);
-    segment.close();
-  }
-
   // The environment ends by itself or is terminated: what it held is given back as by close(), not as by a death.
   void closeAll() {
     closed_ = true;
@@ -174,11 +175,12 @@ class Arguments {
     size_t count = N;
     napi_get_cb_info(env, info, &count, values_.data(), nullptr, nullptr);
   }
-  Environment& environment() const {
+  const std::shared_ptr<Environment>& owner() const {
     void* data = nullptr;
     napi_get_instance_data(env_, &data);
-    return *static_cast<Environment*>(data);
+    return *static_cast<std::shared_ptr<Environment>*>(data);
   }
+  Environment& environment() const { return *owner(); }
   uint32_t u32(size_t i) const {
     uint32_t value = 0;
     napi_get_value_uint32(env_, values_[i], &value);
@@ -245,29 +247,36 @@ napi_value describe(napi_env env, const Failure& failure) {
 // A duration in milliseconds from JavaScript, where Infinity is for ever, as a deadline.
 int64_t deadlineAfter(double ms) { return ms < 9e12 ? nowNs() + static_cast<int64_t>(ms * 1e6) : kForever; }
 
-// Hands a segment to JavaScript. The ArrayBuffer owns the address range: it is unmapped when the buffer is collected,
-// and not before, since views of it may be at work in native code. A buffer that is collected while its segment is open
-// closes it.
-napi_value toJavaScript(napi_env env, Environment& environment, Segment&& opened, Failure& failure) {
+// What an ArrayBuffer owns: the address range. It is unmapped when the buffer is collected, and not before, since views of
+// it may be at work in native code. A buffer that is collected while its segment is open closes it. When an environment
+// ends, runtimes collect its buffers before our hooks run.
+struct BufferOwner {
+  std::shared_ptr<Environment> environment;
+  std::shared_ptr<Segment> segment;
+  static void collect(napi_env, void*, void* hint) {
+    const std::unique_ptr<BufferOwner> self(static_cast<BufferOwner*>(hint));
+    self->environment->close(*self->segment);
+    self->segment->unmap();
+  }
+};
+
+// Hands a segment to JavaScript.
+napi_value toJavaScript(napi_env env, const std::shared_ptr<Environment>& environment, Segment&& opened,
+                        Failure& failure) {
   auto segment = std::make_shared<Segment>(std::move(opened));
-  auto* owner = new std::shared_ptr<Segment>(segment);
-  const auto collect = [](napi_env, void*, void* hint) {
-    auto* held = static_cast<std::shared_ptr<Segment>*>(hint);
-    (*held)->close();
-    (*held)->unmap();
-    delete held;
-  };
+  auto owner = std::make_unique<BufferOwner>(environment, segment);
   napi_value buffer;
-  const napi_status status = napi_create_external_arraybuffer(
-      env, segment->base(), static_cast<size_t>(segment->shape().byteLength), collect, owner, &buffer);
+  const napi_status status =
+      napi_create_external_arraybuffer(env, segment->base(), static_cast<size_t>(segment->shape().byteLength),
+                                       &BufferOwner::collect, owner.get(), &buffer);
   if (status != napi_ok) {
-    delete owner;
     failure = Failure::of("napi_create_external_arraybuffer", ENOTSUP);  // Electron, for one, forbids it.
     return describe(env, failure);
   }
+  owner.release();
   return ObjectBuilder(env)
       .set("buffer", buffer)
-      .set("id", environment.add(segment))
+      .set("id", environment->add(segment))
       .set("identity", segment->identity().c_str())
       .set("participantId", segment->participantId())
       .set("maxParticipants", segment->shape().maxParticipants)
@@ -283,7 +292,7 @@ napi_value create(napi_env env, napi_callback_info info) {
                               arguments.u32(3), arguments.u32(4)};
   auto failure = Segment::create(arguments.string(0).c_str(), options, segment);
   if (failure) return describe(env, failure);
-  return toJavaScript(env, arguments.environment(), std::move(segment), failure);
+  return toJavaScript(env, arguments.owner(), std::move(segment), failure);
 }
 
 // publish(id, path) -> undefined | failure
@@ -302,7 +311,7 @@ napi_value attach(napi_env env, napi_callback_info info) {
   auto failure =
       Segment::attach(arguments.string(0), static_cast<Kind>(arguments.u32(1)), arguments.boolean(2), segment);
   if (failure) return describe(env, failure);
-  return toJavaScript(env, arguments.environment(), std::move(segment), failure);
+  return toJavaScript(env, arguments.owner(), std::move(segment), failure);
 }
 
 // inspect(path) -> { kind, byteLength } | failure
@@ -390,7 +399,7 @@ enum class Blocked : int { changed = 0, timeout = 1, interrupted = 2 };
 
 // sleep(id, sequenceOffset, expected, limitMs, signals, signalsSeen) -> Blocked | -errno
 // Blocks while the sequence is what the caller loaded before it announced itself. `signals` is a mask of those that
-// end the sleep, `signalsSeen` what signalCount() was when the caller last heeded them.
+// end the sleep, `signalsSeen` what watchSignals() said when the caller last heeded them.
 napi_value sleep(napi_env env, napi_callback_info info) {
   const Arguments<6> arguments(env, info);
   const auto segment = arguments.environment().find(arguments.u32(0));
@@ -439,8 +448,12 @@ napi_value spin(napi_env env, napi_callback_info info) {
   return toNumber(env, static_cast<int>(Blocked::timeout));
 }
 
-// signalCount() -> how many signals have come to those that sleep() was told to watch
-napi_value signalCount(napi_env env, napi_callback_info) { return toNumber(env, Interrupts::count()); }
+// watchSignals(signals) -> how many signals have come so far to those that were ever watched
+napi_value watchSignals(napi_env env, napi_callback_info info) {
+  const Arguments<1> arguments(env, info);
+  arguments.environment().watchSignals(arguments.u32(0));
+  return toNumber(env, Interrupts::count());
+}
 
 // watch(token, id, sequenceOffset, expected, limitMs) -> 0 | -errno: one call of the wake handler for token
 napi_value watch(napi_env env, napi_callback_info info) {
@@ -483,7 +496,7 @@ napi_value selfTest(napi_env env, napi_callback_info info) {
   // Some file systems accept locks that other descriptions do not see.
   const int seen = segment.alive(segment.participantId());
   if (seen != 1) return describe(env, Failure::of("fcntl(F_OFD_GETLK)", seen < 0 ? -seen : ENOLCK));
-  toJavaScript(env, arguments.environment(), std::move(segment), failure);
+  toJavaScript(env, arguments.owner(), std::move(segment), failure);
   if (failure) return describe(env, failure);
   arguments.environment().closeNewest();
   return nullptr;
@@ -577,9 +590,11 @@ napi_value layout(napi_env env, napi_callback_info) {
 }
 
 napi_value initialise(napi_env env, napi_value exports) {
-  auto* environment = new Environment(env);
-  napi_set_instance_data(
-      env, environment, [](napi_env, void* data, void*) { delete static_cast<Environment*>(data); }, nullptr);
+  const auto leave = [](napi_env, void* data, void*) {
+    const std::unique_ptr<std::shared_ptr<Environment>> environment(static_cast<std::shared_ptr<Environment>*>(data));
+    (*environment)->leave();
+  };
+  napi_set_instance_data(env, new std::shared_ptr<Environment>(std::make_shared<Environment>(env)), leave, nullptr);
   constexpr struct {
     const char* name;
     napi_callback call;
@@ -597,7 +612,7 @@ napi_value initialise(napi_env env, napi_value exports) {
                     {"wake", wake},
                     {"sleep", sleep},
                     {"spin", spin},
-                    {"signalCount", signalCount},
+                    {"watchSignals", watchSignals},
                     {"watch", watch},
                     {"cancel", cancel},
                     {"setWakeHandler", setWakeHandler},

@@ -71,7 +71,7 @@ export interface Native {
     signalsSeen: number,
   ): number;
   spin(id: number, aOffset: number, seenA: number, bOffset: number, seenB: number, limitMs: number): number;
-  signalCount(): number;
+  watchSignals(signals: number): number;
   watch(token: number, id: number, sequenceOffset: number, expected: number, limitMs: number): number;
   cancel(token: number): void;
   setWakeHandler(handler: (token: number, timedOut: boolean) => void): void;

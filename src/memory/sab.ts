@@ -106,6 +106,8 @@ export class SabSegment implements Segment {
     return Atomics.wait(this.words, sequence >> 2, expected, limitMs) === 'timed-out' ? 'limit' : 'woken';
   }
 
+  heedSignals(): void {}
+
   spinSync(a: number, seenA: number, b: number, seenB: number, limitMs: number): void {
     const { words } = this;
     const end = performance.now() + limitMs;

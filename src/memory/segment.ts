@@ -41,6 +41,8 @@ export interface Segment {
   settle(participantId: number): boolean;
   /** Wakes all who sleep on a sequence word: an event count's, or a bell. */
   wake(sequence: number): void;
+  /** Call before a Sync wait starts to watch memory: signals that come from now on end its sleep. */
+  heedSignals(): void;
   /** Blocks this thread while the sequence word is `expected`, at most `limitMs`. */
   sleepSync(sequence: number, expected: number, limitMs: number): SleepEnd;
   /** Watches two words without sleeping, until one differs from what was seen of it, at most `limitMs`. */

@@ -130,14 +130,22 @@ export class ShmSegment implements Segment {
   sleepSync(sequence: number, expected: number, limitMs: number): SleepEnd {
     const limit = isMainThread ? limitMs : Math.min(limitMs, WORKER_SLICE_MS);
     const signals = listenedSignals();
-    const seen = signals === 0 ? 0 : heededSignals(this.#native);
-    const end = this.#native.sleep(this.#id, sequence, expected, limit, signals, seen);
+    this.heedSignals();
+    const end = this.#native.sleep(this.#id, sequence, expected, limit, signals, heeded ?? 0);
     if (end < 0) throw new ClosedError(`${this.label} is closed`);
     if (end === Blocked.interrupted) {
-      heeded = this.#native.signalCount();
+      heeded = this.#native.watchSignals(signals);
       return 'interrupted';
     }
     return end === Blocked.timeout ? 'limit' : 'woken';
+  }
+
+  heedSignals(): void {
+    if (heeded !== undefined || !isMainThread) return;
+    heeded = this.#native.watchSignals(listenedSignals());
+    nextTurn(() => {
+      heeded = undefined;
+    }, false);
   }
 
   spinSync(a: number, seenA: number, b: number, seenB: number, limitMs: number): void {
@@ -155,20 +163,10 @@ export class ShmSegment implements Segment {
   }
 }
 
-// The signals that Sync waits of this turn of the event loop have heeded. A signal that comes between two of them, while
+// How many signals the Sync waits of this turn of the event loop have heeded. One that comes between two of them, while
 // the program computes, ends the second: its listener cannot run before the thread is back in its loop. One that came
 // before the first is the loop's to deliver.
 let heeded: number | undefined;
-
-function heededSignals(native: Native): number {
-  if (heeded === undefined) {
-    heeded = native.signalCount();
-    nextTurn(() => {
-      heeded = undefined;
-    }, false);
-  }
-  return heeded;
-}
 
 // Sleeps of this thread that have not ended: what the addon's wake handler finds its callers by.
 interface Sleeper {

@@ -132,9 +132,11 @@ export function openEnd(role: Role): SpscEnd | undefined {
   return end === undefined || end.closed ? undefined : end;
 }
 
-/** The segment is gone, and its ends with it. */
+/** This attachment to the segment is gone, and its ends with it. */
 export function forgetEnds(segment: Segment): void {
-  openEnds.delete(segment.identity);
+  const ends = openEnds.get(segment.identity);
+  for (const [role, end] of ends ?? []) if ((end.deref()?.segment ?? segment) === segment) ends?.delete(role);
+  if (ends?.size === 0) openEnds.delete(segment.identity);
 }
 
 /**

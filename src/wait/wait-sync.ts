@@ -53,6 +53,7 @@ export function waitSync<Result>(
     const limitMs = spin.limitMs;
     if (!spun) {
       spun = true;
+      segment.heedSignals();
       count(condition, EndCounters.spins);
       if (spinWhileEqual(condition, roleSeen, Math.min(now + Math.min(limitMs, LONGEST_SPIN_MS), deadline))) continue;
     }
