@@ -300,6 +300,8 @@ describe('old views after close', () => {
     for (const view of kept) {
       expect(view).toHaveLength(100);
       expect(view.every((byte) => byte === 0)).toBe(true);
+    }
+    for (const view of kept) {
       view.fill(9);
       expect(
         view.every((byte) => byte === 9),
