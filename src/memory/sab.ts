@@ -13,6 +13,7 @@ import {
   type SegmentHandle,
   type SegmentShape,
   type SleepEnd,
+  type Wake,
 } from './segment.js';
 
 /** setInterval's longest period: a timer that only keeps the event loop alive. */
@@ -118,7 +119,7 @@ export class SabSegment implements Segment {
     } while (performance.now() < end);
   }
 
-  sleep(sequence: number, expected: number, limitMs: number, referenced: boolean, wake: () => void): () => void {
+  sleep(sequence: number, expected: number, limitMs: number, referenced: boolean, wake: Wake): () => void {
     let pending = true;
     // A pending waitAsync does not keep the event loop alive by itself.
     const anchor = referenced ? setInterval(() => {}, LONGEST_INTERVAL_MS) : undefined;
@@ -133,8 +134,8 @@ export class SabSegment implements Segment {
       waitAsync(words: Int32Array, index: number, value: number, timeoutMs: number): { value: unknown };
     };
     const { value } = waitAsync(this.words, sequence >> 2, expected, limitMs);
-    void Promise.resolve(value).then(() => {
-      if (settle()) wake();
+    void Promise.resolve(value).then((end) => {
+      if (settle()) wake(end === 'timed-out' ? 'limit' : 'woken');
     });
     return () => {
       // Frees the abandoned wait; others who sleep here look again.

@@ -14,6 +14,8 @@ export type SegmentHandle =
 /** Why a sleep ended. After `woken` and `limit` the caller looks at its condition again. */
 export type SleepEnd = 'woken' | 'limit' | 'interrupted';
 
+export type Wake = (end: SleepEnd) => void;
+
 export interface Segment {
   readonly backend: Backend;
   readonly handle: SegmentHandle;
@@ -52,7 +54,7 @@ export interface Segment {
    * never before this returns.
    * @returns cancels; afterwards `wake` is not called
    */
-  sleep(sequence: number, expected: number, limitMs: number, referenced: boolean, wake: () => void): () => void;
+  sleep(sequence: number, expected: number, limitMs: number, referenced: boolean, wake: Wake): () => void;
   /** Lets the memory go. Idempotent. */
   close(): void;
 }

@@ -5,7 +5,7 @@ import { Constants } from '../layout.js';
 import { Blocked, errnoName, failed, type Native, type NativeFailure, type NativeSegment, Refusal } from '../native.js';
 import { isMainThread, listenedSignals, nextTurn, pid } from '../runtime.js';
 import { isUnnamed, pathOf, segmentDirectory, unnamedName } from './names.js';
-import { kindName, type Segment, type SegmentHandle, type SleepEnd } from './segment.js';
+import { kindName, type Segment, type SegmentHandle, type SleepEnd, type Wake } from './segment.js';
 
 /** A worker returns to JavaScript this often, or terminate() would wait for the end of its sleep. */
 const WORKER_SLICE_MS = 50;
@@ -152,7 +152,7 @@ export class ShmSegment implements Segment {
     if (this.#native.spin(this.#id, a, seenA, b, seenB, limitMs) < 0) throw new ClosedError(`${this.label} is closed`);
   }
 
-  sleep(sequence: number, expected: number, limitMs: number, referenced: boolean, wake: () => void): () => void {
+  sleep(sequence: number, expected: number, limitMs: number, referenced: boolean, wake: Wake): () => void {
     return watch(this.#native, this.#id, sequence, expected, limitMs, referenced, wake);
   }
 
@@ -170,7 +170,7 @@ let heeded: number | undefined;
 
 // Sleeps of this thread that have not ended: what the addon's wake handler finds its callers by.
 interface Sleeper {
-  wake: () => void;
+  wake: Wake;
   referenced: boolean;
 }
 const sleepers = new Map<number, Sleeper>();
@@ -185,11 +185,11 @@ function watch(
   expected: number,
   limitMs: number,
   referenced: boolean,
-  wake: () => void,
+  wake: Wake,
 ): () => void {
   if (!handlerSet) {
     handlerSet = true;
-    native.setWakeHandler((token) => end(native, token)?.wake());
+    native.setWakeHandler((token, timedOut) => end(native, token)?.wake(timedOut ? 'limit' : 'woken'));
   }
   lastToken = (lastToken + 1) >>> 0;
   const token = lastToken;

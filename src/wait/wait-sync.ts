@@ -2,6 +2,7 @@
 
 import { RingwayError, TimeoutError } from '../errors.js';
 import { EndCounters } from '../layout.js';
+import type { SleepEnd } from '../memory/segment.js';
 import { type AdaptiveSpin, LONGEST_SPIN_MS, SleepLimit } from './adaptive-spin.js';
 import { type Condition, NOT_YET, type NotYet } from './condition.js';
 
@@ -60,15 +61,9 @@ export function waitSync<Result>(
     // Before every sleep, so that a peer that died long ago is noticed now and not at the end of the sleep.
     condition.checkPeer(roleSeen);
     if (limitMs === Infinity) {
-      const limit = Math.min(SPIN_SLICE_MS, deadline - now);
-      const seen = Atomics.load(words, watched >> 2);
-      if (!condition.hasMoved(seen)) segment.spinSync(watched, seen, role, roleSeen, limit);
-      // Only to see whether a signal has come: this sleep is over before it starts.
-      if (segment.sleepSync(condition.sequence, ~Atomics.load(words, condition.sequence >> 2), 0) !== 'interrupted') {
-        condition.checkOpen();
-        continue;
-      }
-      throw interrupted(what);
+      if (watchOn(condition, roleSeen, deadline - now) === 'interrupted') throw interrupted(what);
+      condition.checkOpen();
+      continue;
     }
     const expected = condition.prepare();
     if (condition.hasMoved(Atomics.load(words, watched >> 2))) continue;
@@ -99,6 +94,15 @@ function spinWhileEqual(condition: Condition, roleSeen: number, end: number): bo
     if (Atomics.load(words, role) !== roleSeen) return true; // role.hpp, A.
   } while (performance.now() < end);
   return false;
+}
+
+// A slice of watching for an end that never sleeps, in native code, which pauses the processor.
+function watchOn(condition: Condition, roleSeen: number, limitMs: number): SleepEnd {
+  const { segment, watched, role, sequence } = condition;
+  const seen = Atomics.load(segment.words, watched >> 2);
+  if (!condition.hasMoved(seen)) segment.spinSync(watched, seen, role, roleSeen, Math.min(SPIN_SLICE_MS, limitMs));
+  // Only to see whether a signal has come: this sleep is over before it starts.
+  return segment.sleepSync(sequence, ~Atomics.load(segment.words, sequence >> 2), 0);
 }
 
 /** Adds one to a counter that only this end writes. */

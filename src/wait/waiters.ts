@@ -187,9 +187,9 @@ export class Waiters {
     const deadline = this.#line.reduce((earliest, { deadline }) => Math.min(earliest, deadline), Infinity);
     const limit = Math.min(limitMs, Math.max(0, deadline - performance.now()));
     this.#sleepReferenced = this.#referenced;
-    this.#cancelSleep = segment.sleep(sequence, expected, limit, this.#referenced, () => {
+    this.#cancelSleep = segment.sleep(sequence, expected, limit, this.#referenced, (end) => {
       this.#cancelSleep = undefined;
-      count(this.#condition, EndCounters.wakeUps);
+      if (end === 'woken') count(this.#condition, EndCounters.wakeUps);
       this.#step();
     });
     count(this.#condition, EndCounters.parks);
