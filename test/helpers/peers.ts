@@ -23,6 +23,7 @@ export interface Report {
 }
 
 const running = new Set<Peer>();
+const watchers = new Set<(failure: Error) => void>();
 
 export class Peer {
   readonly engine: Engine;
@@ -33,6 +34,7 @@ export class Peer {
   readonly #what: string;
   readonly #lines: string[] = [];
   #partial = '';
+  #lastLine: string | undefined;
   #end: End | undefined;
   #notify: () => void = () => {};
 
@@ -51,6 +53,7 @@ export class Peer {
       const lines = (this.#partial + text).split('\n');
       this.#partial = lines.pop() ?? '';
       this.#lines.push(...lines);
+      this.#lastLine = lines.at(-1) ?? this.#lastLine;
       this.#notify();
     });
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
@@ -68,6 +71,7 @@ export class Peer {
         this.#end = { code, signal };
         this.#notify();
         resolve(this.#end);
+        if (code !== 0 && signal === null) for (const tell of watchers) tell(this.failure(`ended with code ${code}`));
       });
     });
     this.ended.catch(() => {});
@@ -79,6 +83,11 @@ export class Peer {
 
   get alive(): boolean {
     return this.#end === undefined;
+  }
+
+  /** Whether it had its role when it last printed something. */
+  get wasReady(): boolean {
+    return this.output.includes('ready\n');
   }
 
   /** Sends a signal at once, and does not wait for what comes of it. */
@@ -99,9 +108,9 @@ export class Peer {
     }
   }
 
-  /** Whether it has printed a line that was not yet waited for. */
-  said(line: string): boolean {
-    return this.#lines.includes(line);
+  /** The last line it has printed, as far as it was read here. */
+  get lastLine(): string | undefined {
+    return this.#lastLine;
   }
 
   /** Waits for its good end. */
@@ -117,10 +126,16 @@ export class Peer {
   }
 }
 
-/** Runs something that must end; past the watchdog all peers are killed, and the error says what they printed. */
+/**
+ * Runs something that must end. Fails as soon as a peer does; past the watchdog all peers are killed, and the error says
+ * what they printed.
+ */
 export async function watched<Result>(watchdogMs: number, run: () => Promise<Result>): Promise<Result> {
   let timer: NodeJS.Timeout | undefined;
+  let watcher: (failure: Error) => void = () => {};
   const watchdog = new Promise<never>((_resolve, reject) => {
+    watcher = reject;
+    watchers.add(watcher);
     timer = setTimeout(() => {
       const peers = [...running];
       const said = peers.map((peer) => peer.failure('was still running').message).join('\n');
@@ -132,6 +147,7 @@ export async function watched<Result>(watchdogMs: number, run: () => Promise<Res
     return await Promise.race([run(), watchdog]);
   } finally {
     clearTimeout(timer);
+    watchers.delete(watcher);
   }
 }
 

@@ -47,9 +47,9 @@ export function imageOf(ring: SpscRing): Uint8Array {
 }
 
 /** As if this much had passed through the ring already. Before any end is taken. */
-export function startPositionsAt(ring: SpscRing, position: number): void {
-  pokeBody(ring, SpscHeader.tail, position);
-  pokeBody(ring, SpscHeader.head, position);
+export function startPositionsAt(ring: SpscRing, position: number, maxParticipants = DEFAULT_PARTICIPANTS): void {
+  pokeBody(ring, SpscHeader.tail, position, maxParticipants);
+  pokeBody(ring, SpscHeader.head, position, maxParticipants);
 }
 
 /** The bytes that a record takes in the ring. */

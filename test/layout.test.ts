@@ -1,0 +1,155 @@
+// The bytes that every process agrees on: the same in both languages, in the documentation, and in the images of whole
+// segments that test/golden holds. Images change only with the layout version; RINGWAY_GOLDEN=write makes them anew.
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { PeerDiedError, SpscRing, type SpscRingOptions } from 'ringway';
+import { describe, expect, it } from 'vitest';
+import * as layout from '../src/layout.js';
+import { loadNative } from '../src/native.js';
+import { freshName, segmentDirectory, useOwnDirectory } from './helpers/directory.js';
+import { BACKENDS, imageOf, recordOf, rejectionOf, startPositionsAt } from './helpers/rings.js';
+
+useOwnDirectory();
+
+const { Constants, ParticipantEntry, SegmentHeader, SpscHeader, bodyOffsetFor } = layout;
+const tables = Object.fromEntries(Object.entries(layout).filter(([, table]) => typeof table === 'object'));
+
+describe('the layout', () => {
+  it('is the same in TypeScript and in the addon, in every row', () => {
+    const { native, reason } = loadNative();
+    if (native === undefined) throw new Error(reason);
+    expect(native.layout()).toEqual(tables);
+    expect(Object.keys(native.layout()).sort()).toEqual(Object.keys(tables).sort());
+  });
+
+  it('keeps words that different processes write 128 bytes apart', () => {
+    const { tail, head, producer, filled, freed, producerCounters, consumerCounters, data } = SpscHeader;
+    const writers = [0, tail, head, producer, filled, freed, producerCounters, consumerCounters, data];
+    for (let i = 1; i < writers.length; i++) {
+      expect((writers[i] as number) - (writers[i - 1] as number)).toBeGreaterThanOrEqual(Constants.isolationBytes);
+    }
+    expect(bodyOffsetFor(3) % Constants.isolationBytes).toBe(0);
+    expect(bodyOffsetFor(3)).toBeGreaterThanOrEqual(SegmentHeader.participants + 3 * ParticipantEntry.next);
+  });
+
+  it('is what docs/LAYOUT.md says', () => {
+    const text = readFileSync(fileURLToPath(new URL('../docs/LAYOUT.md', import.meta.url)), 'utf8');
+    const [segment, ring] = text.split('## SPSC ring') as [string, string];
+    const rows = (part: string) =>
+      Object.fromEntries(
+        [...part.matchAll(/^\| (\d+) \|[^|]*\| (\w+) \|/gm)].map(([, offset, field]) => [field, Number(offset)]),
+      );
+    expect(rows(segment)).toEqual(SegmentHeader);
+    expect(rows(ring)).toMatchObject(SpscHeader);
+    expect(text).toContain(`Layout version: ${Constants.layoutVersion}.`);
+    expect(text).toContain(`0x${Constants.magic.toString(16)}`);
+  });
+});
+
+// What the images hold. Two participants make them small.
+const PARTICIPANTS = 2;
+interface Image {
+  options: SpscRingOptions;
+  /** Before the ends are taken. */
+  start?: number;
+  fill(ring: SpscRing): void;
+  /** What a reader finds. */
+  records: Uint8Array[];
+}
+const images: Record<string, Image> = {
+  // Nobody has come yet.
+  empty: { options: { capacity: 64 }, fill: () => {}, records: [] },
+  // Both roles are held. Four records were pushed and two of them popped; the last one did not fit before the end of the
+  // data and lies at its start, behind padding.
+  wrapped: {
+    options: { capacity: 256, wait: 'park' },
+    fill: (ring) => {
+      const producer = ring.producer();
+      const consumer = ring.consumer();
+      producer.tryPushMany([recordOf(60, 1), recordOf(70, 2), recordOf(33, 3)]);
+      consumer.tryPop();
+      consumer.tryPop();
+      producer.tryPush(recordOf(80, 4));
+    },
+    records: [recordOf(33, 3), recordOf(80, 4)],
+  },
+  // The producer was closed, no consumer has come. Records of every length around the alignment, one of them committed
+  // shorter than it was claimed; positions that wrap at 2^32.
+  aligned: {
+    options: { capacity: 512, alignment: 64, wait: 'spin' },
+    start: 2 ** 32 - 128,
+    fill: (ring) => {
+      const producer = ring.producer();
+      producer.tryPushMany([recordOf(0), recordOf(1), recordOf(56), recordOf(57)]);
+      const claim = producer.tryClaim(100);
+      claim?.bytes.fill(0);
+      claim?.bytes.set(recordOf(10));
+      claim?.commit(10);
+      producer.close();
+    },
+    records: [recordOf(0), recordOf(1), recordOf(56), recordOf(57), recordOf(10)],
+  },
+};
+
+const fileOfImage = (name: string) => fileURLToPath(new URL(`golden/${name}.bin`, import.meta.url));
+
+/** Without what is different each time: times, pids, the random id. */
+function normalised(image: Uint8Array): Uint8Array {
+  const copy = image.slice();
+  copy.fill(0, SegmentHeader.creatorPid, SegmentHeader.uniqueId + 8);
+  copy.fill(0, SegmentHeader.participants, SegmentHeader.participants + PARTICIPANTS * ParticipantEntry.next);
+  return copy;
+}
+
+describe('an image of a segment', () => {
+  for (const [name, { options, start, fill, records }] of Object.entries(images)) {
+    const make = (more: Partial<SpscRingOptions>) => {
+      const ring = SpscRing.create({ ...options, ...more, maxParticipants: PARTICIPANTS });
+      if (start !== undefined) startPositionsAt(ring, start, PARTICIPANTS);
+      fill(ring);
+      return ring;
+    };
+
+    for (const backend of BACKENDS) {
+      it(`is made byte for byte as it always was: ${name} (${backend})`, () => {
+        const ring = make({ backend });
+        const made = normalised(imageOf(ring));
+        ring.close();
+        if (process.env.RINGWAY_GOLDEN === 'write' && backend === 'shm') writeFileSync(fileOfImage(name), made);
+        const golden = new Uint8Array(readFileSync(fileOfImage(name)));
+        // Only where processes come and go is there a next one to look at.
+        if (backend === 'sab') golden.fill(0, SegmentHeader.nextParticipant, SegmentHeader.nextParticipant + 4);
+        expect(made).toEqual(golden);
+      });
+    }
+
+    it(`is opened and read: ${name}`, async () => {
+      const ringName = freshName();
+      const path = `${segmentDirectory()}/ringway-${ringName}`;
+      writeFileSync(path, readFileSync(fileOfImage(name)));
+      const ring = SpscRing.attach(ringName);
+      try {
+        expect(ring).toMatchObject({ alignment: 8, wait: 'adaptive', ...options });
+        const consumer = ring.consumer();
+        expect(consumer.tryPopMany(Infinity)).toEqual(records);
+        const end = await rejectionOf(consumer.pop({ timeoutMs: 0 }));
+        // Whoever held the roles is no process of today's.
+        const expected = { empty: 'TimeoutError', wrapped: 'PeerDiedError', aligned: 'EndOfStreamError' };
+        expect(end.name).toBe(expected[name as keyof typeof expected]);
+        if (end instanceof PeerDiedError) expect(end.pid).toBe(0);
+        const producer = ring.producer();
+        for (let i = 0; i < 20; i++) {
+          expect(producer.tryPush(recordOf(i, i))).toBe(true);
+          expect(consumer.tryPop()).toEqual(recordOf(i, i));
+        }
+      } finally {
+        ring.close();
+        rmSync(path);
+      }
+    });
+  }
+
+  it('is there for every structure', () => {
+    for (const name of Object.keys(images)) expect(existsSync(fileOfImage(name)), name).toBe(true);
+  });
+});
