@@ -80,9 +80,8 @@ export class SpscProducer extends SpscEnd {
     const byteLength = record.length;
     const at = this.#reserve(this.#tail, byteLength);
     if (at === NO_ROOM) return false;
-    const offset = this.#append(this.#tail, at, byteLength);
-    if (byteLength > 0) this.#bytes.set(record, offset);
-    this.#publish((at + this.#stride(byteLength)) | 0, 1);
+    if (byteLength > 0) this.#bytes.set(record, this.#payloadOffset(at));
+    this.#publish(this.#append(this.#tail, at, byteLength), 1);
     return true;
   }
 
@@ -121,9 +120,8 @@ export class SpscProducer extends SpscEnd {
       const record = records[taken];
       const at = this.#reserve(tail, record.length);
       if (at === NO_ROOM) break;
-      const offset = this.#append(tail, at, record.length);
-      if (record.length > 0) this.#bytes.set(record, offset);
-      tail = (at + this.#stride(record.length)) | 0;
+      if (record.length > 0) this.#bytes.set(record, this.#payloadOffset(at));
+      tail = this.#append(tail, at, record.length);
     }
     if (taken > 0) this.#publish(tail, taken);
     return taken;
@@ -144,9 +142,8 @@ export class SpscProducer extends SpscEnd {
     }
     const at = this.#reserve(this.#tail, byteLength);
     if (at === NO_ROOM) return null;
-    const offset = this.#data + (at & this.#mask) + RecordHeader.payload;
     this.#claimAt = at;
-    this.#claim = new Claim(this.#claimer, new Loan(this.segment, offset, byteLength));
+    this.#claim = new Claim(this.#claimer, new Loan(this.segment, this.#payloadOffset(at), byteLength));
     this.#state = EndState.borrowed;
     return this.#claim;
   }
@@ -204,18 +201,24 @@ export class SpscProducer extends SpscEnd {
     return stride <= rest ? tail : (tail + rest) | 0;
   }
 
-  // Writes the headers of a record at position `at`, and of the padding before it. The payload's offset.
+  #payloadOffset(at: number): number {
+    return this.#data + (at & this.#mask) + RecordHeader.payload;
+  }
+
+  // Writes the headers of a record at position `at`, and of the padding before it. The position behind it.
+  //
+  // Call it after the payload was copied: the copy is a call that waits for the stores before it, and these miss the
+  // cache, since the other end has just read the line.
   #append(tail: number, at: number, byteLength: number): number {
-    const words = this.#words;
-    if (at !== tail) {
-      const padding = (this.#data + (tail & this.#mask)) >> 2;
-      words[padding] = 0;
-      words[padding + 1] = Constants.paddingFlag;
-    }
-    const offset = this.#data + (at & this.#mask);
-    words[offset >> 2] = byteLength;
-    words[(offset >> 2) + 1] = 0;
-    return offset + RecordHeader.payload;
+    if (at !== tail) this.#writeHeader(tail, 0, Constants.paddingFlag);
+    this.#writeHeader(at, byteLength, 0);
+    return (at + this.#stride(byteLength)) | 0;
+  }
+
+  #writeHeader(at: number, byteLength: number, flags: number): void {
+    const index = (this.#data + (at & this.#mask)) >> 2;
+    this.#words[index] = byteLength;
+    this.#words[index + 1] = flags;
   }
 
   #publish(tail: number, records: number): void {
@@ -226,9 +229,9 @@ export class SpscProducer extends SpscEnd {
   }
 
   #commit(byteLength: number): void {
-    this.#append(this.#tail, this.#claimAt, byteLength);
+    const tail = this.#append(this.#tail, this.#claimAt, byteLength);
     this.#endClaim();
-    this.#publish((this.#claimAt + this.#stride(byteLength)) | 0, 1);
+    this.#publish(tail, 1);
   }
 
   #endClaim(): void {
