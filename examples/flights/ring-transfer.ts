@@ -1,0 +1,38 @@
+// ring-transfer.ts: the sending end of the ring. Every flight becomes one record, written where the receiver reads it.
+
+import { SpscRing } from 'ringway';
+import { Receiver } from './receiver.js';
+import { recordByteLength, writeRecord } from './record.js';
+import type { Flights } from './source.js';
+import { RECORDS_PER_TURN, type Transfer, type TransferOptions } from './transfer.js';
+
+export async function sendThroughRing(flights: Flights, { signal, progress }: TransferOptions): Promise<Transfer> {
+  using ring = SpscRing.create({ capacity: 1 << 20 });
+  const program = new URL('./ring-receiver.js', import.meta.url);
+  // A handle is plain data. It leads another process to shared memory, or carries a SharedArrayBuffer to a thread.
+  await using receiver =
+    ring.backend === 'shm'
+      ? Receiver.process(program, JSON.stringify(ring.handle), signal)
+      : Receiver.thread(program, ring.handle, signal);
+  await receiver.ready();
+
+  // If the receiver ends too early, `gone` knows why. By itself the ring would say that its consumer was closed or died.
+  const waiting = { signal: receiver.gone, onPeerGone: 'wait' } as const;
+  const start = performance.now();
+  const producer = ring.producer();
+  for (let row = 0; row < flights.count; row++) {
+    const byteLength = recordByteLength(flights, row);
+    // tryClaim() is null when the ring is full; claim() waits for room. So there is no await per record.
+    const claim = producer.tryClaim(byteLength) ?? (await producer.claim(byteLength, waiting));
+    writeRecord(flights, row, claim.bytes, 0);
+    claim.commit(); // The receiver can see it now.
+    // A receiver that keeps up never lets the ring fill, and then nothing above gives way to timers and signals.
+    if (row % RECORDS_PER_TURN === 0) {
+      await progress(row, flights.count);
+      receiver.gone.throwIfAborted();
+    }
+  }
+  producer.close(); // The receiver reads what is left, then meets the end of the stream.
+  const summary = await receiver.summary();
+  return { receiver: receiver.name, summary, seconds: (performance.now() - start) / 1000 };
+}
