@@ -10,22 +10,14 @@ import {
   SpscRing,
   type SpscRingOptions,
 } from 'ringway';
-import { afterEach, describe, expect, it } from 'vitest';
-import { freshName, segmentFiles, useOwnDirectory } from './helpers/directory.js';
+import { describe, expect, it } from 'vitest';
+import { freshName, opening, segmentFiles, useOwnDirectory } from './helpers/directory.js';
 import { announceSeed, seed } from './helpers/random.js';
 import { BACKENDS, imageOf, recordOf, rejectionOf, thrownBy } from './helpers/rings.js';
 
 useOwnDirectory();
 announceSeed('bad-input');
 
-const opened: SpscRing[] = [];
-afterEach(() => {
-  for (const ring of opened.splice(0)) ring.close();
-});
-const opening = (ring: SpscRing) => {
-  opened.push(ring);
-  return ring;
-};
 /** As a message shows it, or enough of it. */
 const shown = (value: unknown) =>
   typeof value === 'string' ? JSON.stringify(value).slice(1, 20).replace(/"$/, '') : String(value);

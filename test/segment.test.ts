@@ -17,7 +17,7 @@ import {
 import { CorruptSegmentError, EndOfStreamError, PeerDiedError, RingwayError, SpscRing } from 'ringway';
 import { afterEach, describe, expect, it } from 'vitest';
 import { bodyOffsetFor, Constants, ParticipantEntry, SegmentHeader, SpscHeader } from '../src/layout.js';
-import { freshName, segmentDirectory, segmentFiles, useOwnDirectory } from './helpers/directory.js';
+import { freshName, opening, segmentDirectory, segmentFiles, useOwnDirectory } from './helpers/directory.js';
 import { announceSeed, Random } from './helpers/random.js';
 import { startProcess } from './helpers/remote.js';
 import { fileOf, recordOf, rejectionOf, thrownBy } from './helpers/rings.js';
@@ -26,16 +26,10 @@ import { runScript, startScript } from './helpers/script.js';
 useOwnDirectory();
 announceSeed('segment');
 
-const opened: SpscRing[] = [];
 const named: string[] = [];
 afterEach(() => {
-  for (const ring of opened.splice(0)) ring.close();
   for (const name of named.splice(0)) rmSync(pathOf(name), { force: true, recursive: true });
 });
-const opening = (ring: SpscRing) => {
-  opened.push(ring);
-  return ring;
-};
 const pathOf = (name: string) => `${segmentDirectory()}/ringway-${name}`;
 const naming = () => {
   const name = freshName();

@@ -15,8 +15,8 @@ import {
   type SpscRingOptions,
   TimeoutError,
 } from 'ringway';
-import { afterEach, describe, expect, it } from 'vitest';
-import { freshName, segmentFiles, useOwnDirectory } from './helpers/directory.js';
+import { describe, expect, it } from 'vitest';
+import { freshName, opening, segmentFiles, useOwnDirectory } from './helpers/directory.js';
 import { announceSeed, Random, seed } from './helpers/random.js';
 import { startProcess, startThread } from './helpers/remote.js';
 import {
@@ -33,15 +33,6 @@ import {
 
 useOwnDirectory();
 announceSeed('spsc');
-
-const opened: SpscRing[] = [];
-afterEach(() => {
-  for (const ring of opened.splice(0)) ring.close();
-});
-const opening = (ring: SpscRing) => {
-  opened.push(ring);
-  return ring;
-};
 
 for (const backend of BACKENDS) {
   describe(`SPSC ring over ${backend}`, () => {

@@ -10,23 +10,14 @@ import {
   SpscRing,
   type SpscRingOptions,
 } from 'ringway';
-import { afterEach, describe, expect, it } from 'vitest';
-import { useOwnDirectory } from './helpers/directory.js';
+import { describe, expect, it } from 'vitest';
+import { opening, useOwnDirectory } from './helpers/directory.js';
 import { seed } from './helpers/random.js';
 import { startProcess } from './helpers/remote.js';
 import { BACKENDS, recordOf, rejectionOf, thrownBy } from './helpers/rings.js';
 import { runScript } from './helpers/script.js';
 
 useOwnDirectory();
-
-const opened: SpscRing[] = [];
-afterEach(() => {
-  for (const ring of opened.splice(0)) ring.close();
-});
-const opening = (ring: SpscRing) => {
-  opened.push(ring);
-  return ring;
-};
 
 for (const backend of BACKENDS) {
   describe(`views over ${backend}`, () => {

@@ -11,22 +11,14 @@ import {
   type SpscRingOptions,
   TimeoutError,
 } from 'ringway';
-import { afterEach, describe, expect, it } from 'vitest';
-import { segmentDirectory, useOwnDirectory } from './helpers/directory.js';
+import { describe, expect, it } from 'vitest';
+import { opening, segmentDirectory, useOwnDirectory } from './helpers/directory.js';
 import { startProcess, startThread, WATCHDOG_MS } from './helpers/remote.js';
 import { BACKENDS, recordOf, rejectionOf, thrownBy, until } from './helpers/rings.js';
 import { runScript, startScript, untilAsleep, untilBusy } from './helpers/script.js';
 
 useOwnDirectory();
 
-const opened: SpscRing[] = [];
-afterEach(() => {
-  for (const ring of opened.splice(0)) ring.close();
-});
-const opening = (ring: SpscRing) => {
-  opened.push(ring);
-  return ring;
-};
 const MODES = ['park', 'adaptive', 'spin'] as const;
 const CAPACITY = 256;
 
@@ -62,11 +54,15 @@ for (const backend of BACKENDS) {
       return pushed;
     };
     // An empty ring without a producer, and a full one without a consumer: nobody's absence ends the wait.
-    const emptyRing = (options: Partial<SpscRingOptions> = {}) => make(options).consumer();
+    const emptyRing = (options: Partial<SpscRingOptions> = {}) => {
+      const empty = make(options);
+      return { empty, consumer: empty.consumer() };
+    };
     const fullRing = (options: Partial<SpscRingOptions> = {}) => {
-      const producer = make(options).producer();
+      const full = make(options);
+      const producer = full.producer();
       fill(producer);
-      return producer;
+      return { full, producer };
     };
 
     describe('timeouts', () => {
@@ -98,8 +94,8 @@ for (const backend of BACKENDS) {
 
       for (const wait of MODES) {
         it(`of 0, less, or a little more reject with TimeoutError and have no effect (${wait})`, async () => {
-          const consumer = emptyRing({ wait });
-          const producer = fullRing({ wait });
+          const { empty, consumer } = emptyRing({ wait });
+          const { full, producer } = fullRing({ wait });
           for (const timeoutMs of [0, -0, -1, -Infinity, 0.5, 2]) {
             for (const [name, form] of Object.entries({ ...consuming(consumer), ...producing(producer) })) {
               const error = await rejectionOf(form({ timeoutMs }));
@@ -113,9 +109,8 @@ for (const backend of BACKENDS) {
               expect(error.message).toContain(name);
             }
           }
-          const [ringOfProducer, ringOfConsumer] = opened.slice(-2).reverse() as [SpscRing, SpscRing];
-          expect(ringOfProducer.consumer().tryPopMany(Infinity)).toHaveLength(CAPACITY / 16);
-          ringOfConsumer.producer().tryPush(recordOf(1));
+          expect(full.consumer().tryPopMany(Infinity)).toHaveLength(CAPACITY / 16);
+          empty.producer().tryPush(recordOf(1));
           expect(consumer.tryPop()).toEqual(recordOf(1));
         });
       }
@@ -176,9 +171,8 @@ for (const backend of BACKENDS) {
       });
 
       it('that is aborted meanwhile rejects with its reason and swallows nothing', async () => {
-        const consumer = emptyRing();
-        const producer = fullRing();
-        const [ringOfProducer, ringOfConsumer] = opened.slice(-2).reverse() as [SpscRing, SpscRing];
+        const { empty, consumer } = emptyRing();
+        const { full, producer } = fullRing();
         const reason = { any: 'value' };
         for (const form of Object.values({ ...consuming(consumer), ...producing(producer) })) {
           const controller = new AbortController();
@@ -188,10 +182,10 @@ for (const backend of BACKENDS) {
           expect(await waiting).toBe(reason);
         }
         const kept = consumer.pop();
-        ringOfConsumer.producer().tryPush(recordOf(7));
+        empty.producer().tryPush(recordOf(7));
         expect(await kept).toEqual(recordOf(7));
-        expect(ringOfProducer.consumer().tryPopMany(Infinity)).toHaveLength(CAPACITY / 16);
-        expect(ringOfProducer.consumer().tryPop()).toBeNull();
+        expect(full.consumer().tryPopMany(Infinity)).toHaveLength(CAPACITY / 16);
+        expect(full.consumer().tryPop()).toBeNull();
       });
 
       it('that is aborted in the very turn in which the record comes loses no record', async () => {
@@ -260,7 +254,7 @@ for (const backend of BACKENDS) {
       });
 
       it('must be one', async () => {
-        const consumer = emptyRing();
+        const { consumer } = emptyRing();
         for (const signal of [{}, null, 'now'] as never[]) {
           expect(await rejectionOf(consumer.pop({ signal, timeoutMs: 1 }))).toBeInstanceOf(TypeError);
         }
@@ -363,8 +357,8 @@ for (const backend of BACKENDS) {
 
     describe('close', () => {
       it('rejects what is pending with ClosedError, and refuses what comes later', async () => {
-        const consumer = emptyRing();
-        const producer = fullRing();
+        const { consumer } = emptyRing();
+        const { producer } = fullRing();
         const pending = Object.values({ ...consuming(consumer), ...producing(producer) }).map((form) =>
           rejectionOf(form()),
         );
@@ -437,7 +431,7 @@ for (const backend of BACKENDS) {
       for (const wait of MODES) {
         it(`turns while an operation waits (${wait})`, async () => {
           const controller = new AbortController();
-          const waiting = rejectionOf(emptyRing({ wait }).pop({ signal: controller.signal }));
+          const waiting = rejectionOf(emptyRing({ wait }).consumer.pop({ signal: controller.signal }));
           for (let i = 0; i < 5; i++) await new Promise((resolve) => setTimeout(resolve, 1));
           expect(await readFile('/proc/self/stat', 'utf8')).toContain(String(process.pid));
           controller.abort();

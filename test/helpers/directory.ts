@@ -1,9 +1,18 @@
 // A directory of its own for the segments of a test file, so that nothing else's come in between and what was left
-// behind can be seen.
+// behind can be seen, and the order in which a test is cleaned up after.
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import type { SpscRing } from 'ringway';
 import { afterAll, afterEach, beforeAll, expect } from 'vitest';
+import { endRemotes } from './remote.js';
 
 let directory: string | undefined;
+const opened: SpscRing[] = [];
+
+/** Closes the ring after the test. */
+export function opening(ring: SpscRing): SpscRing {
+  opened.push(ring);
+  return ring;
+}
 
 /** Call at the top of a test file. Every test must leave the directory as it found it: empty. */
 export function useOwnDirectory(): void {
@@ -11,8 +20,12 @@ export function useOwnDirectory(): void {
     directory = mkdtempSync('/dev/shm/test-of-ringway-');
     process.env.RINGWAY_SHM_DIR = directory;
   });
-  afterEach(() => {
-    expect(segmentFiles(), 'files that the test left behind').toEqual([]);
+  afterEach(async () => {
+    await endRemotes(); // First: those who are killed do not clean up, and we may be the last to close.
+    for (const ring of opened.splice(0)) ring.close();
+    const left = segmentFiles();
+    for (const file of left) rmSync(`${directory}/${file}`, { recursive: true }); // The next test is not to blame.
+    expect(left, 'files that the test left behind').toEqual([]);
   });
   afterAll(() => {
     if (directory !== undefined) rmSync(directory, { recursive: true, force: true });

@@ -36,7 +36,7 @@ export class Peer {
   #partial = '';
   #lastLine: string | undefined;
   #end: End | undefined;
-  #notify: () => void = () => {};
+  #notify: () => void = () => {}; // One waits at a time.
 
   constructor(engine: Engine, mode: string, parameters: Record<string, string | number>) {
     const args = [mode, ...Object.entries(parameters).map(([name, value]) => `${name}=${value}`)];
@@ -95,17 +95,15 @@ export class Peer {
     this.#child.kill(signal);
   }
 
-  /** Waits for a line; lines before it are skipped. */
-  async line(wanted: string): Promise<void> {
-    for (;;) {
-      for (let line = this.#lines.shift(); line !== undefined; line = this.#lines.shift()) {
-        if (line === wanted) return;
-      }
-      if (this.#end !== undefined) throw this.failure(`ended before it said "${wanted}"`);
-      await new Promise<void>((resolve) => {
-        this.#notify = resolve;
-      });
-    }
+  /** Waits until it has its role. */
+  async ready(): Promise<void> {
+    while (!this.wasReady) await this.#more('ready');
+  }
+
+  /** Waits for a line; what was read already does not count. */
+  async nextLine(wanted: string): Promise<void> {
+    this.#lines.length = 0;
+    while (!this.#lines.includes(wanted)) await this.#more(wanted);
   }
 
   /** The last line it has printed, as far as it was read here. */
@@ -119,6 +117,14 @@ export class Peer {
     if (code !== 0) throw this.failure(`ended with code ${code}, signal ${signal}`);
     const last = this.output.trimEnd().split('\n').pop() ?? '';
     return last.startsWith('{') ? JSON.parse(last) : expect.unreachable(`no report: ${this.output}`);
+  }
+
+  // Resolves when it has printed something or ended.
+  async #more(wanted: string): Promise<void> {
+    if (this.#end !== undefined) throw this.failure(`ended before it said "${wanted}"`);
+    await new Promise<void>((resolve) => {
+      this.#notify = resolve;
+    });
   }
 
   failure(how: string): Error {

@@ -215,12 +215,14 @@ export async function startThread(options: WorkerOptions = {}): Promise<RemoteTh
   return started;
 }
 
-afterEach(async () => {
+/** Ends all that were started. */
+export async function endRemotes(): Promise<void> {
   await Promise.all([...processes].map((started) => started.kill('SIGKILL')));
   await Promise.all([...threads].map((started) => started.terminate()));
   processes.clear();
   threads.clear();
-});
+}
+afterEach(endRemotes);
 // Also when the test runner gives up on this file.
 process.on('exit', () => {
   for (const { child } of processes) child.kill('SIGKILL');

@@ -1,5 +1,6 @@
 // Runs functions that a test sends, in a process or a worker thread of its own; see test/helpers/remote.ts. What one
 // function keeps in `state` the next one finds there.
+import * as child_process from 'node:child_process';
 import * as fs from 'node:fs';
 import * as net from 'node:net';
 import { type MessagePort, parentPort } from 'node:worker_threads';
@@ -9,6 +10,7 @@ import * as ringway from 'ringway';
 /** What the functions work with. */
 export interface Context {
   ringway: typeof ringway;
+  child_process: typeof child_process;
   fs: typeof fs;
   net: typeof net;
   zlib: typeof zlib;
@@ -46,6 +48,7 @@ const reply = (message: Reply) => {
 };
 const context: Context = {
   ringway,
+  child_process,
   fs,
   net,
   zlib,
