@@ -19,6 +19,7 @@ export async function withProgressBar<Result>(
     clearOnComplete: true,
     gracefulExit: false, // main.ts answers signals.
   });
+  signal.throwIfAborted();
   bar.start(1, 0);
   try {
     return await work(async (done, total) => {

@@ -57,6 +57,7 @@ export async function readFlights(progress: (done: number, total: number) => Pro
 
   // One group of rows at a time: less memory, and the event loop has its turn in between.
   let rowStart = 0;
+  let misfit: Failure | undefined;
   for (const group of metadata.row_groups) {
     const rowEnd = rowStart + Number(group.num_rows);
     await parquetRead({
@@ -75,10 +76,11 @@ export async function readFlights(progress: (done: number, total: number) => Pro
           into[rowStart + i] = number;
           // Every column of the file may hold nulls. None does, and the records have no way to say so.
           if (value != null && into[rowStart + i] === number) continue;
-          throw new Failure(`row ${rowStart + i} of the file has a ${columnName} of ${value}, which fits no record`);
+          misfit ??= new Failure(`row ${rowStart + i} has a ${columnName} of ${value}, which fits no record`);
         }
       },
     });
+    if (misfit !== undefined) throw misfit; // Nobody catches what onChunk throws.
     await progress(rowEnd, count);
     rowStart = rowEnd;
   }
