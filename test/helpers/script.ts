@@ -30,6 +30,8 @@ export interface ScriptOptions {
   input?: unknown;
   env?: NodeJS.ProcessEnv;
   execArgv?: string[];
+  /** The program imports what it needs itself. */
+  bare?: boolean;
   watchdogMs?: number;
 }
 
@@ -37,9 +39,10 @@ const running = new Set<ReturnType<typeof spawn>>();
 
 /** Starts a program: a module in which `ringway`, `fs` and `input` are there. Killed if it takes too long. */
 export function startScript(source: string, options: ScriptOptions = {}): Script {
-  const { input = null, env = {}, execArgv = [], watchdogMs = WATCHDOG_MS } = options;
+  const { input = null, env = {}, execArgv = [], bare = false, watchdogMs = WATCHDOG_MS } = options;
+  const imports = bare ? '' : "import * as ringway from 'ringway'; const { SpscRing, capabilities } = ringway; ";
   const program =
-    "import * as ringway from 'ringway'; import * as fs from 'node:fs'; const { SpscRing, capabilities } = ringway;" +
+    `${imports}import * as fs from 'node:fs';` +
     `const input = JSON.parse(process.argv.at(-1)); const print = (line) => fs.writeSync(1, String(line) + '\\n');\n${source}`;
   const child = spawn(
     process.execPath,
