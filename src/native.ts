@@ -84,9 +84,12 @@ export function failed(result: object | undefined): result is NativeFailure {
   return result !== undefined && 'errno' in result;
 }
 
-/** The name of an errno, `ENOSPC`. */
+// Linux errors that Node has no name for.
+const OTHER_ERRORS: Readonly<Record<number, string>> = { 37: 'ENOLCK', 87: 'EUSERS', 122: 'EDQUOT' };
+
+/** The name of a positive errno, `ENOSPC`. */
 export function errnoName(errno: number): string {
-  return builtin<typeof import('node:util')>('node:util')?.getSystemErrorName(-Math.abs(errno)) ?? `E${errno}`;
+  return OTHER_ERRORS[errno] ?? builtin<typeof import('node:util')>('node:util')?.getSystemErrorName(-errno) ?? 'EIO';
 }
 
 export interface LoadedNative {

@@ -253,8 +253,11 @@ export class SpscProducer extends SpscEnd {
 // No position: those are multiples of the alignment.
 const NO_ROOM = 1;
 
-// Arrays of another realm are no instances of this one's Uint8Array.
+// Arrays of another realm are no instances of this one's Uint8Array, but this getter knows them, and cannot be faked.
+const typedArrayName = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag)
+  ?.get as () => string | undefined;
+
 function checkBytes(record: unknown): void {
-  if (Object.prototype.toString.call(record) === '[object Uint8Array]') return;
+  if (typedArrayName.call(record) === 'Uint8Array') return;
   throw new TypeError(`a record must be a Uint8Array, not ${describe(record)}`);
 }

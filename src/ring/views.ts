@@ -50,7 +50,10 @@ export class Loan {
       throw new RangeError(`${this.#byteLength} bytes are no whole number of ${View.name} elements of ${size} bytes`);
     }
     const buffer = (this.#copy?.buffer ?? this.#segment.buffer) as ArrayBuffer;
-    return new View(buffer, this.#copy?.byteOffset ?? this.#byteOffset, this.#byteLength / size);
+    const view = new View(buffer, this.#copy?.byteOffset ?? this.#byteOffset, this.#byteLength / size);
+    if (!ArrayBuffer.isView(view))
+      throw new TypeError(`as() takes a typed array's constructor or DataView, not ${View.name}`);
+    return view;
   }
 
   /** Puts what the user wrote where it belongs; nothing to do unless it was written into a private copy. */
