@@ -19,6 +19,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <utility>
+
 #include "ringway/clock.hpp"
 #include "ringway/layout.hpp"
 
@@ -79,8 +81,10 @@ int joinPresence(int fd, SegmentHeader& header, ParticipantEntry* entries, uint3
                  Settle&& settle) noexcept {
   // Round robin, so an id that a stopped recoverer still pins is not tried again and again. Relaxed: only a hint.
   const uint32_t start = header.nextParticipant.fetch_add(1, std::memory_order_relaxed);
-  // Newcomers that meet at an entry all leave it to the others, so one round may pass free entries by. Each round of
-  // ours starts elsewhere than theirs; after kJoinRounds of nothing but collisions the entries are as good as taken.
+  uint32_t arrivals = start + 1;
+  // One round may pass free entries by: newcomers that meet at an entry all leave it to the others, and a holder may
+  // leave one behind us and join at one before us. Each round of ours starts elsewhere than theirs; after kJoinRounds of
+  // others coming and going the entries are as good as taken.
   for (uint32_t round = 0; round < kJoinRounds; ++round) {
     bool collided = false;
     for (uint32_t i = 0; i < maxParticipants; ++i) {
@@ -113,7 +117,8 @@ int joinPresence(int fd, SegmentHeader& header, ParticipantEntry* entries, uint3
       entry.attachedAtMs.store(unixTimeMs(), std::memory_order_relaxed);
       return static_cast<int>(id);
     }
-    if (!collided) break;
+    const uint32_t arrivalsNow = header.nextParticipant.load(std::memory_order_relaxed);  // Only a hint, again.
+    if (!collided && arrivalsNow == std::exchange(arrivals, arrivalsNow)) break;
     sched_yield();
   }
   return -EUSERS;
