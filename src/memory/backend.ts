@@ -36,7 +36,8 @@ function find(): { native?: Native; reason?: string } {
   if (native === undefined) return { reason: reason as string };
   const directory = segmentDirectory();
   const failure = native.selfTest(directory);
-  if (failure === undefined) return { native };
+  // A full file system is no missing one: creating something says what to do about it.
+  if (failure === undefined || errnoName(failure.errno) === 'ENOSPC') return { native };
   return { reason: `${directory} cannot hold segments: ${errnoName(failure.errno)} from ${failure.syscall}` };
 }
 
