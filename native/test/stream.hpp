@@ -25,10 +25,12 @@ constexpr uint32_t mix(uint32_t h) noexcept {
 
 class Stream {
  public:
-  Stream(uint32_t seed, uint32_t maxByteLength) : seed_(mix(seed)), lengths_(maxByteLength + 1) {
+  Stream(uint32_t seed, uint32_t maxByteLength) : lengths_(maxByteLength + 1) {
+    reseed(seed);
     table_.resize(kOffsets + maxByteLength);
     for (uint32_t i = 0; i < table_.size(); ++i) table_[i] = static_cast<std::byte>(mix(i + 1));
   }
+  void reseed(uint32_t seed) noexcept { seed_ = mix(seed); }
   // Record `k`, counted from 0.
   [[nodiscard]] std::span<const std::byte> record(uint32_t k) const noexcept {
     const uint32_t at = mix(seed_ ^ k);
@@ -41,7 +43,7 @@ class Stream {
   }
 
  private:
-  uint32_t seed_, lengths_;
+  uint32_t seed_ = 0, lengths_;
   std::vector<std::byte> table_;
 };
 
