@@ -1,0 +1,223 @@
+// The package as others see it: how it is loaded, what it exports, what its declarations say.
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import * as ringway from 'ringway';
+import * as rings from 'ringway/rings';
+import { describe, expect, it } from 'vitest';
+import { useOwnDirectory } from './helpers/directory.js';
+import { runScript } from './helpers/script.js';
+
+useOwnDirectory();
+
+const dist = fileURLToPath(new URL('../dist/', import.meta.url));
+const { version } = JSON.parse(readFileSync(fileURLToPath(new URL('../package.json', import.meta.url)), 'utf8'));
+
+describe('the package', () => {
+  it('exports what is documented, and nothing by accident', () => {
+    const expected = [
+      'ClosedError',
+      'CorruptSegmentError',
+      'EndOfStreamError',
+      'MessageSizeError',
+      'PeerDiedError',
+      'RingwayError',
+      'RoleTakenError',
+      'SpscRing',
+      'TimeoutError',
+      'capabilities',
+    ];
+    expect(Object.keys(ringway).sort()).toEqual(expected);
+    expect(Object.keys(rings).sort()).toEqual(expected);
+    for (const [i, value] of Object.values(ringway).entries()) expect(Object.values(rings)[i]).toBe(value);
+  });
+
+  it('is loaded by require as well as by import, and is the same then', async () => {
+    const end = await runScript(
+      `import { createRequire } from 'node:module';
+       const require = createRequire(process.cwd() + '/');
+       const required = require('ringway');
+       print(required.SpscRing === (await import('ringway')).SpscRing);
+       print(require('ringway/rings').SpscRing === required.SpscRing);
+       const ring = required.SpscRing.create({ capacity: 64 });
+       print(ring.producer().tryPush(new Uint8Array(2)));
+       ring.close();
+       print(require('ringway/package.json').version);
+       for (const inner of ['ringway/dist/native.js', 'ringway/native', 'ringway/build/Release/ringway.node']) {
+         try { require(inner); } catch (error) { print(error.code); }
+       }`,
+      { bare: true },
+    );
+    expect(end.code, end.errors).toBe(0);
+    expect(end.lines).toEqual(['true', 'true', 'true', version, ...Array(3).fill('ERR_PACKAGE_PATH_NOT_EXPORTED')]);
+  });
+
+  it('is loaded in a plain CommonJS program and in a worker', async () => {
+    const end = await runScript(
+      `const { Worker } = await import('node:worker_threads');
+       const source = "const { SpscRing } = require('ringway'); const { workerData, parentPort } = require('node:worker_threads');" +
+         "const ring = SpscRing.attach(workerData); parentPort.postMessage(ring.consumer().popSync().join()); ring.close();";
+       const { createRequire } = await import('node:module');
+       const { SpscRing } = createRequire(process.cwd() + '/')('ringway');
+       const ring = SpscRing.create({ capacity: 64 });
+       ring.producer().tryPush(new Uint8Array([4, 2]));
+       const worker = new Worker(source, { eval: true, execArgv: [], workerData: ring.handle });
+       print(await new Promise((resolve) => worker.once('message', resolve)));
+       await new Promise((resolve) => worker.once('exit', resolve));
+       ring.close();`,
+      { bare: true },
+    );
+    expect(end.code, end.errors).toBe(0);
+    expect(end.lines).toEqual(['4,2']);
+  });
+
+  it('loads nothing but itself: neither the addon nor a module of Node before it is used', async () => {
+    const end = await runScript(
+      `await import('ringway');
+       print(fs.readFileSync('/proc/self/maps', 'utf8').includes('ringway.node'));
+       print((await import('ringway')).capabilities.backend);
+       print(fs.readFileSync('/proc/self/maps', 'utf8').includes('ringway.node'));`,
+      { bare: true },
+    );
+    expect(end).toMatchObject({ code: 0, errors: '', lines: ['false', 'shm', 'true'] });
+  });
+});
+
+// The declarations that users read: each `export` block with its members, the comment before each.
+interface Member {
+  name: string;
+  comment: string;
+}
+function declarations(): { name: string; comment: string; members: Member[] }[] {
+  const found: { name: string; comment: string; members: Member[] }[] = [];
+  const files = readdirSync(dist, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.d.ts'));
+  for (const file of files) {
+    let comment = '';
+    let reading = false;
+    let block: (typeof found)[number] | undefined;
+    for (const line of readFileSync(join(dist, file), 'utf8').split('\n')) {
+      if (/^\s*\/\*\*/.test(line)) comment = '';
+      if (/^\s*\/\*\*/.test(line)) reading = true;
+      if (reading) {
+        comment += `${line}\n`;
+        if (line.includes('*/')) {
+          reading = false;
+          // The declaration may stand on the same line.
+          if (/\*\/\s*$/.test(line)) continue;
+        } else continue;
+      }
+      const text = line.replace(/^.*\*\//, '').trim();
+      const start = /^export (?:declare )?(?:abstract )?(class|interface|type|const|function) (\w+)/.exec(text);
+      if (start) {
+        block = { name: start[2] as string, comment, members: [] };
+        found.push(block);
+        if (!text.endsWith('{')) block = undefined;
+      } else if (line === '}') {
+        block = undefined;
+      } else {
+        const member =
+          /^ {4}(?! )(?!#|private|protected|\/)(?:static |readonly |get |set |abstract |override |declare )*([\w]+|\[Symbol\.\w+\])/.exec(
+            line.replace(/\/\*\*.*\*\//, ''),
+          );
+        if (block && member) block.members.push({ name: member[1] as string, comment });
+      }
+      comment = '';
+    }
+  }
+  return found;
+}
+
+describe('the declarations', () => {
+  const all = declarations();
+  const of = (name: string) => {
+    const block = all.find((found) => found.name === name);
+    if (block === undefined) throw new Error(`${name} is not declared`);
+    return block;
+  };
+
+  // What API.md says of SpscRing.
+  const documented: Record<string, string[]> = {
+    SpscRing:
+      'create attach createOrAttach whenCreated unlink capacity maxRecordByteLength name handle producer consumer takeProducer takeConsumer stats close'.split(
+        ' ',
+      ),
+    SpscRingOptions: 'capacity name wait mode backend alignment maxParticipants'.split(' '),
+    AttachOptions: ['anyOwner'],
+    WaitOptions: ['timeoutMs', 'signal'],
+    SyncWaitOptions: ['timeoutMs'],
+    PeerOptions: ['onPeerGone'],
+    SpscProducer: 'tryPush push pushSync tryPushMany tryClaim claim claimSync'.split(' '),
+    SpscConsumer: 'tryPop pop popSync tryPopMany drain tryPeek peek peekSync ready readySync ended'.split(' '),
+    Claim: 'bytes byteLength as commit abort'.split(' '),
+    Peek: 'bytes as release'.split(' '),
+    SpscRingStats: 'capacity used pushed popped spins parks wakeUps redelivered abandoned participants'.split(' '),
+    Capabilities: 'backend crossProcess reason platform'.split(' '),
+  };
+  for (const [name, members] of Object.entries(documented)) {
+    it(`have ${name} and all of its members`, () => {
+      const names = of(name).members.map((member) => member.name);
+      expect(names).toEqual(expect.arrayContaining(members));
+    });
+  }
+
+  it('have a comment on every public symbol and member, unless its name and type say it all', () => {
+    const plain = new Set([
+      '[Symbol.dispose]',
+      'toJSON',
+      'pid',
+      'byteLength',
+      'runtime',
+      'alive',
+      'errno',
+      'syscall',
+      'path',
+    ]);
+    const publicNames = [
+      ...Object.keys(documented),
+      'SpscProducer',
+      'SpscConsumer',
+      'ParticipantInfo',
+      'SegmentHandle',
+      'RingwayError',
+      'TimeoutError',
+      'ClosedError',
+      'EndOfStreamError',
+      'PeerDiedError',
+      'RoleTakenError',
+      'MessageSizeError',
+      'CorruptSegmentError',
+      'DrainHandler',
+      'capabilities',
+    ];
+    const without: string[] = [];
+    for (const name of publicNames) {
+      const { comment, members } = of(name);
+      const isError = name.endsWith('Error');
+      if (comment === '' && !name.endsWith('Options') && name !== 'ParticipantInfo' && name !== 'Capabilities') {
+        without.push(name);
+      }
+      for (const member of members) {
+        if (member.comment !== '' || plain.has(member.name) || member.name === 'constructor') continue;
+        if (isError && ['name', 'code', 'message'].includes(member.name)) continue;
+        without.push(`${name}.${member.name}`);
+      }
+    }
+    expect(without).toEqual([]);
+  });
+
+  it('say what can be thrown by what takes arguments or waits', () => {
+    const throwing: Record<string, string[]> = {
+      SpscRing: ['create', 'attach', 'createOrAttach', 'whenCreated', 'unlink', 'producer', 'consumer'],
+      SpscProducer: ['tryPush', 'push', 'tryPushMany', 'tryClaim'],
+      SpscConsumer: ['tryPop', 'pop', 'drain', 'tryPeek'],
+      Claim: ['bytes', 'as', 'commit', 'abort'],
+      Peek: ['bytes', 'as', 'release'],
+    };
+    for (const [name, members] of Object.entries(throwing)) {
+      for (const member of members) {
+        const { comment } = of(name).members.find((found) => found.name === member) as Member;
+        expect(comment, `${name}.${member}`).toContain('@throws');
+      }
+    }
+  });
+});
