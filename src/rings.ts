@@ -12,7 +12,7 @@ export {
 } from './ring/spsc.js';
 export type { DrainHandler, SpscConsumer } from './ring/spsc-consumer.js';
 export type { PeerOptions, RingWaitOptions, SyncRingWaitOptions } from './ring/spsc-end.js';
-export type { SpscProducer } from './ring/spsc-producer.js';
+export type { SpscProducer, Writer } from './ring/spsc-producer.js';
 export type { Claim, Peek, ViewConstructor } from './ring/views.js';
 export type { WaitMode } from './wait/adaptive-spin.js';
 export type { SyncWaitOptions, WaitOptions } from './wait/options.js';

@@ -20,12 +20,13 @@ export async function sendThroughRing(flights: Flights, { signal, progress }: Tr
   const waiting = { signal: receiver.gone, onPeerGone: 'wait' } as const;
   const start = performance.now();
   const producer = ring.producer();
-  for (let row = 0; row < flights.count; row++) {
+  let row = 0;
+  const writer = (memory: Uint8Array, byteOffset: number) => writeRecord(flights, row, memory, byteOffset);
+  for (; row < flights.count; row++) {
     const byteLength = recordByteLength(flights, row);
-    // tryClaim() is null when the ring is full; claim() waits for room. So there is no await per record.
-    const claim = producer.tryClaim(byteLength) ?? (await producer.claim(byteLength, waiting));
-    writeRecord(flights, row, claim.bytes, 0);
-    claim.commit(); // The receiver can see it now.
+    // tryWrite() is false when the ring is full; write() waits for room. So there is no await per record.
+    // The receiver can see the record when the writer has returned.
+    if (!producer.tryWrite(byteLength, writer)) await producer.write(byteLength, writer, waiting);
     // A receiver that keeps up never lets the ring fill, and then nothing above gives way to timers and signals.
     if (row % RECORDS_PER_TURN === 0) {
       await progress(row, flights.count);

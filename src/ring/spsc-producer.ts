@@ -14,7 +14,16 @@ import {
   type SpscLayout,
   type SyncRingWaitOptions,
 } from './spsc-end.js';
-import { Claim, type Claimer, Loan } from './views.js';
+import { Claim, type Claimer, DEBUG_VIEWS, Loan } from './views.js';
+
+/**
+ * Writes one record in place.
+ * @param memory - the ring's memory, or a private copy with RINGWAY_DEBUG=views; valid until the writer returns
+ * @param byteOffset - where the record starts in `memory`
+ * @param byteLength - how much room there is
+ * @returns how many bytes the record has; nothing: all of them
+ */
+export type Writer = (memory: Uint8Array, byteOffset: number, byteLength: number) => number | void;
 
 /** The writing end. One process or thread holds it at a time. */
 export class SpscProducer extends SpscEnd {
@@ -136,16 +145,54 @@ export class SpscProducer extends SpscEnd {
    */
   tryClaim(byteLength: number): Claim | null {
     if (this.#state !== EndState.free) this.refuse(this.#state);
-    if (typeof byteLength !== 'number') throw new TypeError(`byteLength must be a number, not ${describe(byteLength)}`);
-    if (!Number.isInteger(byteLength) || byteLength < 0) {
-      throw new RangeError(`byteLength must be a whole number from 0 on, not ${byteLength}`);
-    }
+    checkByteLength(byteLength);
     const at = this.#reserve(this.#tail, byteLength);
     if (at === NO_ROOM) return null;
     this.#claimAt = at;
     this.#claim = new Claim(this.#claimer, new Loan(this.segment, this.#payloadOffset(at), byteLength));
     this.#state = EndState.borrowed;
     return this.#claim;
+  }
+
+  /**
+   * Lets `writer` write one record in place: tryClaim() and commit() without allocating anything.
+   * Progress: wait-free but for the writer, and a system call if the consumer sleeps.
+   * @param byteLength - how much room the writer gets, 0 to `maxRecordByteLength`
+   * @returns `false` when there is no room; the writer was not called
+   * @throws what the writer throws; nothing becomes visible
+   * @throws {TypeError} if the writer returns something else than a length or nothing: a promise, say
+   * @throws {MessageSizeError} if `byteLength` is more than `maxRecordByteLength`
+   */
+  tryWrite(byteLength: number, writer: Writer): boolean {
+    if (this.#state !== EndState.free) this.refuse(this.#state);
+    if (typeof writer !== 'function') throw new TypeError(`writer must be a function, not ${describe(writer)}`);
+    checkByteLength(byteLength);
+    const at = this.#reserve(this.#tail, byteLength);
+    if (at === NO_ROOM) return false;
+    const offset = this.#payloadOffset(at);
+    let written = byteLength;
+    this.#state = EndState.borrowed;
+    try {
+      const result = DEBUG_VIEWS
+        ? this.#writeCopy(writer, offset, byteLength)
+        : writer(this.#bytes, offset, byteLength);
+      if (result !== undefined) written = checkWritten(result, byteLength);
+    } finally {
+      if (!this.closed) this.#state = EndState.free;
+    }
+    this.checkOpen(); // The writer may have closed us, memory and all.
+    this.#publish(this.#append(this.#tail, at, written), 1);
+    return true;
+  }
+
+  /** tryWrite() as soon as there is room; the writer is called then. Errors as of push(). */
+  write(byteLength: number, writer: Writer, options?: RingWaitOptions): Promise<void> {
+    return this.waitAsync<void>('write', options, () => (this.tryWrite(byteLength, writer) ? undefined : NOT_YET));
+  }
+
+  /** write() that blocks the thread. */
+  writeSync(byteLength: number, writer: Writer, options?: SyncRingWaitOptions): void {
+    this.waitSync<void>('writeSync', options, () => (this.tryWrite(byteLength, writer) ? undefined : NOT_YET));
   }
 
   /** tryClaim() as soon as there is room; errors as of push(). */
@@ -228,6 +275,17 @@ export class SpscProducer extends SpscEnd {
     if (movePosition(this.#words, this.#tailIndex, tail)) this.segment.wake(this.layout.filled);
   }
 
+  #writeCopy(writer: Writer, offset: number, byteLength: number): unknown {
+    const loan = new Loan(this.segment, offset, byteLength);
+    try {
+      const result = writer(loan.bytes, 0, byteLength);
+      loan.writeBack();
+      return result;
+    } finally {
+      loan.end();
+    }
+  }
+
   #commit(byteLength: number): void {
     const tail = this.#append(this.#tail, this.#claimAt, byteLength);
     this.#endClaim();
@@ -248,6 +306,20 @@ export class SpscProducer extends SpscEnd {
       limit,
     );
   }
+}
+
+function checkByteLength(byteLength: number): void {
+  if (typeof byteLength !== 'number') throw new TypeError(`byteLength must be a number, not ${describe(byteLength)}`);
+  if (Number.isInteger(byteLength) && byteLength >= 0) return;
+  throw new RangeError(`byteLength must be a whole number from 0 on, not ${byteLength}`);
+}
+
+function checkWritten(written: unknown, byteLength: number): number {
+  if (typeof written !== 'number') {
+    throw new TypeError(`a writer returns how many bytes it wrote, or nothing, not ${describe(written)}`);
+  }
+  if (Number.isInteger(written) && written >= 0 && written <= byteLength) return written;
+  throw new RangeError(`a writer with room for ${byteLength} bytes cannot have written ${written}`);
 }
 
 // No position: those are multiples of the alignment.
