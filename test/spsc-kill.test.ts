@@ -29,6 +29,12 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 type Side = 'producer' | 'consumer';
 const other = (side: Side): Side => (side === 'producer' ? 'consumer' : 'producer');
 
+const POPS = ['pop', 'peek', 'drain'];
+const FORMS: Record<Side, Record<Engine, string[]>> = {
+  producer: { 'c++': ['one', 'claim', 'many'], ts: ['one', 'claim', 'many', 'write'] },
+  consumer: { 'c++': POPS, ts: POPS },
+};
+
 interface Life {
   peer: Peer;
   number: number;
@@ -69,7 +75,7 @@ class Arena {
     const random = this.#random;
     const engine: Engine = !final && random.below(this.#typescriptOneIn) === 0 ? 'ts' : 'c++';
     const number = this.lives[side].length + 1;
-    const form = final ? 'pop' : random.pick(side === 'producer' ? ['one', 'claim', 'many'] : ['pop', 'peek', 'drain']);
+    const form = final ? 'pop' : random.pick(FORMS[side][engine]);
     const gone = random.pick(['throw', 'throw', 'wait'] as const);
     const acks = join(folder, `${this.ring.name}-${side}-${number}`);
     const peer = new Peer(engine, side === 'producer' ? 'produce-on' : 'consume-on', {

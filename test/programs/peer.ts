@@ -1,6 +1,7 @@
 // One end of a named ring, as a process of its own: for tests of the engines against each other, and to be killed.
 // Twin: native/test/peer.cpp, with the same command line, which is explained there. In addition calls=async (and for
-// the mortal ends calls=blocking|async): with promises instead of blocking the thread.
+// the mortal ends calls=blocking|async): with promises instead of blocking the thread; and form=write: in place, by a
+// function.
 import { openSync, writeSync } from 'node:fs';
 import { type SpscConsumer, type SpscProducer, SpscRing } from 'ringway';
 import { mix, Stream } from './stream.js';
@@ -58,6 +59,9 @@ async function produce(): Promise<void> {
   const form = text('form');
   const calls = text('calls');
   const producer = take((ring) => ring.producer());
+  const writeRecord = (memory: Uint8Array, byteOffset: number) => {
+    stream.table.copy(memory, byteOffset, stream.at, stream.at + stream.byteLength);
+  };
   const start = performance.now();
   let bytes = 0;
   for (let k = 0; k < count; ) {
@@ -78,6 +82,12 @@ async function produce(): Promise<void> {
       else while (claim === null) claim = producer.tryClaim(byteLength);
       table.copy(claim.bytes, 0, at, at + byteLength);
       claim.commit();
+    } else if (form === 'write') {
+      stream.seek(k);
+      const { byteLength } = stream;
+      if (calls === 'blocking') producer.writeSync(byteLength, writeRecord);
+      else if (calls === 'async') await producer.write(byteLength, writeRecord);
+      else while (!producer.tryWrite(byteLength, writeRecord));
     } else {
       const record = stream.record(k);
       if (calls === 'blocking') producer.pushSync(record);
@@ -208,6 +218,13 @@ async function produceOn(): Promise<void> {
         if (claimed === undefined) return;
         claimed.result.bytes.set(record);
         claimed.result.commit();
+      } else if (form === 'write') {
+        const write = (memory: Uint8Array, byteOffset: number) => memory.set(record, byteOffset);
+        const length = record.length;
+        const written = await patiently((gone) =>
+          sync ? producer.writeSync(length, write, gone) : producer.write(length, write, gone),
+        );
+        if (written === undefined) return;
       } else if (!(await patiently((gone) => (sync ? producer.pushSync(record, gone) : producer.push(record, gone))))) {
         return;
       }
