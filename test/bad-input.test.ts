@@ -226,8 +226,11 @@ for (const backend of BACKENDS) {
             thrownBy(() => producer.tryPushMany([recordOf(1), record])),
             thrownBy(() => producer.tryClaim(byteLength)),
             thrownBy(() => producer.claimSync(byteLength)),
+            thrownBy(() => producer.tryWrite(byteLength, () => {})),
+            thrownBy(() => producer.writeSync(byteLength, () => {})),
             await rejectionOf(producer.push(record)),
             await rejectionOf(producer.claim(byteLength)),
+            await rejectionOf(producer.write(byteLength, () => {})),
           ]) {
             expect(error).toBeInstanceOf(MessageSizeError);
             expect(error).toBeInstanceOf(RingwayError);
@@ -290,7 +293,10 @@ for (const backend of BACKENDS) {
           for (const error of [
             thrownBy(() => producer.tryClaim(value)),
             thrownBy(() => producer.claimSync(value)),
+            thrownBy(() => producer.tryWrite(value, () => {})),
+            thrownBy(() => producer.writeSync(value, () => {})),
             await rejectionOf(producer.claim(value)),
+            await rejectionOf(producer.write(value, () => {})),
           ]) {
             expect(error, String(value)).toBeInstanceOf(kind);
           }
@@ -350,8 +356,11 @@ for (const backend of BACKENDS) {
             thrownBy(() => producer.pushSync(recordOf(1))),
             thrownBy(() => producer.tryClaim(1)),
             thrownBy(() => producer.claimSync(1)),
+            thrownBy(() => producer.tryWrite(1, () => {})),
+            thrownBy(() => producer.writeSync(1, () => {})),
             await rejectionOf(producer.push(recordOf(1))),
             await rejectionOf(producer.claim(1)),
+            await rejectionOf(producer.write(1, () => {})),
             thrownBy(() => consumer.tryPop()),
             thrownBy(() => consumer.tryPopMany(1)),
             thrownBy(() => consumer.popSync()),
@@ -397,6 +406,9 @@ for (const backend of BACKENDS) {
           ours(() => claim?.commit(any));
           ours(() => claim?.as(any));
           ours(() => claim?.abort());
+          ours(() => producer.tryWrite(any, () => {}));
+          ours(() => producer.tryWrite(4, any));
+          ours(() => producer.tryWrite(4, () => any));
           ours(() => consumer.drain(any));
           ours(() => consumer.drain(() => {}, any));
           ours(() => consumer.tryPopMany(any));

@@ -977,7 +977,7 @@ class Model {
     return at + stride - this.head <= this.capacity ? at : undefined;
   }
 
-  push(bytes: Uint8Array, at = this.place(bytes.length)): boolean {
+  push(bytes: Uint8Array, at: number | undefined): boolean {
     if (at === undefined) return false;
     this.tail = at + strideOf(bytes.length, this.alignment);
     this.records.push({ bytes, behind: this.tail });
@@ -1041,7 +1041,7 @@ const COMMANDS = [
     ([byteLength, number]) =>
       new Command(`tryPush(${byteLength})`, writable, (model, real) => {
         const bytes = recordOf(byteLength, number);
-        expect(real.producer.tryPush(bytes)).toBe(model.push(bytes));
+        expect(real.producer.tryPush(bytes)).toBe(model.push(bytes, model.place(byteLength)));
       }),
   ),
   fc.array(anyByteLength, { maxLength: 8 }).map(
@@ -1049,8 +1049,21 @@ const COMMANDS = [
       new Command(`tryPushMany(${byteLengths})`, writable, (model, real) => {
         const records = byteLengths.map((byteLength, i) => recordOf(byteLength, i));
         let fit = 0;
-        while (fit < records.length && model.push(records[fit] as Uint8Array)) fit++;
+        while (fit < records.length && model.push(records[fit] as Uint8Array, model.place(byteLengths[fit] as number)))
+          fit++;
         expect(real.producer.tryPushMany(records)).toBe(fit);
+      }),
+  ),
+  fc.tuple(anyByteLength, fc.nat(248), anyNumber).map(
+    ([byteLength, asked, number]) =>
+      new Command(`tryWrite(${byteLength}, ${asked})`, writable, (model, real) => {
+        const bytes = recordOf(Math.min(asked, byteLength), number);
+        const at = model.place(byteLength);
+        const written = real.producer.tryWrite(byteLength, (memory, byteOffset) => {
+          memory.set(bytes, byteOffset);
+          return bytes.length;
+        });
+        expect(written).toBe(model.push(bytes, at));
       }),
   ),
   anyByteLength.map(

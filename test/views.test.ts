@@ -50,8 +50,11 @@ for (const backend of BACKENDS) {
           thrownBy(() => producer.pushSync(record)),
           thrownBy(() => producer.tryClaim(1)),
           thrownBy(() => producer.claimSync(1)),
+          thrownBy(() => producer.tryWrite(1, () => {})),
+          thrownBy(() => producer.writeSync(1, () => {})),
           await rejectionOf(producer.push(record)),
           await rejectionOf(producer.claim(1)),
+          await rejectionOf(producer.write(1, () => {})),
         ]) {
           expect(error).toBeInstanceOf(RingwayError);
           expect(error.code).toBe('ERR_RINGWAY_BORROWED');
