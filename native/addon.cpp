@@ -61,6 +61,15 @@ class Environment {
     segment.close();
   }
 
+  // The environment ends by itself or is terminated: what it held is given back as by close(), not as by a death.
+  void closeAll() {
+    closed_ = true;
+    stopReactor();
+    if (std::exchange(watchesSignals_, false)) Interrupts::unwatch();
+    for (auto& [id, segment] : segments_) segment->close();
+    segments_.clear();
+  }
+
   // The reactor starts with the first watch; programs that never wait asynchronously have no thread of ours.
   Reactor* reactor() {
     if (reactor_ == nullptr && wakeHandler_ != nullptr && !closed_) startReactor();
@@ -142,15 +151,6 @@ class Environment {
       napi_get_boolean(env, wake.reason == Reactor::Reason::timeout, &arguments[1]);
       napi_call_function(env, undefined, handler, arguments.size(), arguments.data(), nullptr);
     }
-  }
-
-  // The environment ends by itself or is terminated: what it held is given back as by close(), not as by a death.
-  void closeAll() {
-    closed_ = true;
-    stopReactor();
-    if (std::exchange(watchesSignals_, false)) Interrupts::unwatch();
-    for (auto& [id, segment] : segments_) segment->close();
-    segments_.clear();
   }
 
   const napi_env env_;
@@ -328,6 +328,12 @@ napi_value inspect(napi_env env, napi_callback_info info) {
 napi_value close(napi_env env, napi_callback_info info) {
   const Arguments<1> arguments(env, info);
   arguments.environment().close(arguments.u32(0));
+  return nullptr;
+}
+
+// closeAll(): as the end of the environment does, where a runtime runs nothing of ours then
+napi_value closeAll(napi_env env, napi_callback_info info) {
+  Arguments<1>(env, info).environment().closeAll();
   return nullptr;
 }
 
@@ -603,6 +609,7 @@ napi_value initialise(napi_env env, napi_value exports) {
                     {"attach", attach},
                     {"inspect", inspect},
                     {"close", close},
+                    {"closeAll", closeAll},
                     {"unlink", unlink},
                     {"sweep", sweep},
                     {"space", space},

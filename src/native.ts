@@ -55,6 +55,7 @@ export interface Native {
   attach(path: string, kind: number, anyOwner: boolean): NativeSegment | NativeFailure;
   inspect(path: string): { kind: number; byteLength: number } | NativeFailure;
   close(id: number): void;
+  closeAll(): void;
   unlink(path: string): number;
   sweep(directory: string): number;
   space(directory: string): { total: number; free: number };

@@ -2,7 +2,7 @@
 
 export * from './errors.js';
 export { type Capabilities, capabilities } from './memory/backend.js';
-export type { Backend, SegmentHandle } from './memory/segment.js';
+export type { Backend, SabHandle, SegmentHandle, ShmHandle } from './memory/segment.js';
 export {
   type AttachOptions,
   type ParticipantInfo,

@@ -53,6 +53,11 @@ export function nextTurn(callback: () => void, referenced = true): void {
   if (!referenced) immediate.unref?.();
 }
 
+/** Calls back at the end of the process, where the runtime runs no exit handlers of native code by itself. */
+export function atExitIfNeeded(callback: () => void): void {
+  if (runtime === 'bun') proc?.on('exit', callback);
+}
+
 export function warn(message: string, code: string): void {
   if (proc?.emitWarning) proc.emitWarning(message, { type: 'RingwayWarning', code });
   else console.warn(message);

@@ -2,7 +2,7 @@
 
 import { RingwayError } from '../errors.js';
 import { errnoName, loadNative, type Native } from '../native.js';
-import { environmentVariable, platform, type Runtime, runtime } from '../runtime.js';
+import { atExitIfNeeded, environmentVariable, platform, type Runtime, runtime } from '../runtime.js';
 import { segmentDirectory } from './names.js';
 import type { Backend } from './segment.js';
 
@@ -37,7 +37,10 @@ function find(): { native?: Native; reason?: string } {
   const directory = segmentDirectory();
   const failure = native.selfTest(directory);
   // A full file system is no missing one: creating something says what to do about it.
-  if (failure === undefined || errnoName(failure.errno) === 'ENOSPC') return { native };
+  if (failure === undefined || errnoName(failure.errno) === 'ENOSPC') {
+    atExitIfNeeded(() => native.closeAll());
+    return { native };
+  }
   return { reason: `${directory} cannot hold segments: ${errnoName(failure.errno)} from ${failure.syscall}` };
 }
 

@@ -4,12 +4,31 @@
 import { CorruptSegmentError } from '../errors.js';
 import { bodyOffsetFor, Constants, ParticipantEntry, SegmentHeader } from '../layout.js';
 
+/** POSIX shared memory, between processes; or a SharedArrayBuffer, between threads. */
 export type Backend = 'shm' | 'sab';
 
 /** Plain data that finds a segment again: in another process for `shm`, in another thread for `sab`. */
-export type SegmentHandle =
-  | { kind: string; backend: 'shm'; name: string; pid: number }
-  | { kind: string; backend: 'sab'; memory: SharedArrayBuffer };
+export type SegmentHandle = ShmHandle | SabHandle;
+
+/** Leads another process or thread to a segment in shared memory. Survives JSON. */
+export interface ShmHandle {
+  /** The class that attaches to it. */
+  kind: string;
+  backend: 'shm';
+  /** A user's name, or one that no user can choose. */
+  name: string;
+  /** Of the process that the handle comes from, in its own pid namespace. */
+  pid: number;
+}
+
+/** Carries a segment to another thread. Survives postMessage, but not JSON. */
+export interface SabHandle {
+  /** The class that attaches to it. */
+  kind: string;
+  backend: 'sab';
+  /** The segment itself. */
+  memory: SharedArrayBuffer;
+}
 
 /** Why a sleep ended. After `woken` and `limit` the caller looks at its condition again. */
 export type SleepEnd = 'woken' | 'limit' | 'interrupted';

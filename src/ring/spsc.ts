@@ -54,9 +54,11 @@ export interface AttachOptions {
 }
 
 export interface ParticipantInfo {
+  /** `attached`: a handle without an end. */
   role: 'producer' | 'consumer' | 'attached';
   /** In the participant's own pid namespace. */
   pid: number;
+  /** False for a holder whose death nobody has settled yet. */
   alive: boolean;
 }
 
@@ -82,6 +84,7 @@ export interface SpscRingStats {
   abandoned: number;
   /** False when the name was removed; those who are attached go on. */
   linked: boolean;
+  /** Ends that are held, then the other open handles. */
   participants: ParticipantInfo[];
 }
 
@@ -217,6 +220,7 @@ export class SpscRing implements Disposable {
     return this.#layout.mode;
   }
 
+  /** What the ring is made of. */
   get backend(): Backend {
     return this.#segment.backend;
   }
@@ -267,6 +271,7 @@ export class SpscRing implements Disposable {
     return this.#whenFree('consumer', () => this.consumer(), options);
   }
 
+  /** What the ring has done and who is attached to it. Asks the kernel once for each participant. */
   stats(): SpscRingStats {
     this.#checkOpen();
     const segment = this.#segment;
