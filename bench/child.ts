@@ -1,0 +1,23 @@
+// One end of a measurement in Node: `node child.js SPEC`, started by pair.ts.
+
+import { ipcRoundTrip, ipcStream, socketRoundTrip, socketStream } from './kernel-ends.js';
+import type { Spec } from './meter.js';
+import { awaiting, park, spin, stream } from './ring-ends.js';
+
+const programs: Record<string, (spec: Spec) => void | Promise<void>> = {
+  spin,
+  await: awaiting,
+  park,
+  socket: socketRoundTrip,
+  ipc: ipcRoundTrip,
+  drain: stream,
+  many: stream,
+  claim: stream,
+  pop: stream,
+  copy: stream,
+  'socket-stream': socketStream,
+  'ipc-stream': ipcStream,
+};
+
+const spec = JSON.parse(process.argv[2]) as Spec;
+await programs[spec.program](spec);
