@@ -75,3 +75,6 @@ export const capabilities: Capabilities = {
   runtime,
   platform,
 } as Capabilities;
+
+// So that console.log() shows the values, not that they are looked up.
+Object.defineProperty(capabilities, Symbol.for('nodejs.util.inspect.custom'), { value: () => ({ ...capabilities }) });
