@@ -13,7 +13,7 @@ import {
 import { describe, expect, it } from 'vitest';
 import { freshName, opening, segmentFiles, useOwnDirectory } from './helpers/directory.js';
 import { announceSeed, seed } from './helpers/random.js';
-import { BACKENDS, imageOf, recordOf, rejectionOf, thrownBy } from './helpers/rings.js';
+import { BACKENDS, fill, imageOf, recordOf, rejectionOf, thrownBy } from './helpers/rings.js';
 
 useOwnDirectory();
 announceSeed('bad-input');
@@ -256,7 +256,7 @@ for (const backend of BACKENDS) {
       it('that is too long is told even when there is no room at all', async () => {
         const ring = make();
         const producer = ring.producer();
-        while (producer.tryPush(recordOf(100)));
+        fill(producer, 100);
         expect(await rejectionOf(producer.push(new Uint8Array(1000)))).toBeInstanceOf(MessageSizeError);
         expect(thrownBy(() => producer.tryPush(new Uint8Array(1000)))).toBeInstanceOf(MessageSizeError);
       });

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { opening, useOwnDirectory } from './helpers/directory.js';
 import { announceSeed, Random, seed } from './helpers/random.js';
 import { type RemoteProcess, startProcess, startThread } from './helpers/remote.js';
-import { BACKENDS, fileOf, recordOf, rejectionOf, thrownBy, until } from './helpers/rings.js';
+import { BACKENDS, fileOf, fill, recordOf, rejectionOf, thrownBy, until } from './helpers/rings.js';
 
 useOwnDirectory();
 announceSeed('presence');
@@ -56,7 +56,7 @@ describe('a worker thread', () => {
         expect(ring.consumer().tryPop()).toEqual(recordOf(2));
       } else {
         const producer = ring.producer();
-        while (producer.tryPush(recordOf(8)));
+        fill(producer);
         expect((await rejectionOf(producer.push(recordOf(8)))).code).toBe('EPIPE');
         expect(ring.consumer().tryPop()).toEqual(recordOf(8));
       }

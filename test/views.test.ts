@@ -542,62 +542,67 @@ describe('plain loads and stores around an Atomics call', () => {
   // rings rely on it that an Atomics call in between forbids that.
   it('are not folded by the optimising compiler', async () => {
     const ring = opening(SpscRing.create({ capacity: 4096 }));
-    const other = await startProcess();
     ring.producer().tryPush(recordOf(1));
-    let words = new Int32Array(0);
-    ring.consumer().drain((memory) => {
-      words = new Int32Array(memory.buffer as ArrayBuffer, memory.byteOffset, memory.length >> 2);
-      expect(memory.buffer).toBeInstanceOf(ArrayBuffer);
-    });
-    ring.producer().tryPush(recordOf(1));
-    // Words far behind what was written: the other process's to change, and the flag that stops it.
-    const changing = words.length - 16;
-    const atomic = words.length - 32;
-    const stop = words.length - 48;
-    ring.consumer().close();
-    const { result } = await other.start(
-      ({ ringway }, handle, changing, atomic, stop) => {
-        const ring = ringway.SpscRing.attach(handle);
-        let stores = 0;
-        ring.consumer().drain((memory) => {
-          const words = new Int32Array(memory.buffer as ArrayBuffer, memory.byteOffset, memory.length >> 2);
-          const storeTwice = () => {
-            for (let i = 0; i < 1000; i++) {
-              words[changing] = 1;
-              Atomics.store(words, atomic, i);
-              words[changing] = 2;
-              Atomics.store(words, atomic, -i);
-            }
-          };
-          while (Atomics.load(words, stop) === 0) {
-            storeTwice();
-            stores++;
-          }
+    ring.producer().close();
+    const [writer, reader] = await Promise.all([startProcess(), startProcess()]);
+    // Both see all of the memory: the drain handler gets it.
+    for (const other of [writer, reader]) {
+      const byteLength = await other.run(({ ringway, state }, handle) => {
+        state.ring = ringway.SpscRing.attach(handle);
+        const consumer = state.ring.consumer();
+        consumer.drain((memory) => {
+          if (!(memory.buffer instanceof ArrayBuffer)) throw new Error('shared for the compiler too');
+          state.words = new Int32Array(memory.buffer, memory.byteOffset, memory.length >> 2);
+          consumer.close(); // The record stays for the other one.
         });
-        ring.close();
-        return stores;
-      },
-      ring.handle,
-      changing,
-      atomic,
-      stop,
-    );
-    const changes = () => {
-      let seen = 0;
-      for (let i = 0; i < 10_000; i++) {
-        const before = words[changing] as number;
-        Atomics.load(words, atomic);
-        const after = words[changing] as number;
-        if (before !== after) seen++;
-      }
-      return seen;
-    };
-    // Hot for long before anything is counted, so that it is the optimised code that counts.
-    for (let warm = 0; warm < 500; warm++) changes();
-    let seen = 0;
-    while (seen < 100) seen += changes(); // For ever if the second load is the first: the watchdog ends it.
-    Atomics.store(words, stop, 1);
-    expect(await result).toBeGreaterThan(0);
+        return (state.words as Int32Array).byteLength;
+      }, ring.handle);
+      expect(byteLength).toBeGreaterThan(4096);
+    }
+    const { result: writing } = await writer.start(({ state }) => {
+      const words = state.words as Int32Array;
+      // Words far behind what was written: the one that changes, one for the Atomics calls, the one that stops it.
+      const [changing, atomic, stop] = [words.length - 16, words.length - 32, words.length - 48] as [
+        number,
+        number,
+        number,
+      ];
+      const storeTwice = () => {
+        for (let i = 0; i < 1000; i++) {
+          words[changing] = 1;
+          Atomics.store(words, atomic, i);
+          words[changing] = 2;
+          Atomics.store(words, atomic, -i);
+        }
+      };
+      while (Atomics.load(words, stop) === 0) storeTwice();
+      state.ring.close();
+    });
+    const seen = await reader.run(({ state }) => {
+      const words = state.words as Int32Array;
+      const [changing, atomic, stop] = [words.length - 16, words.length - 32, words.length - 48] as [
+        number,
+        number,
+        number,
+      ];
+      const count = () => {
+        let changes = 0;
+        for (let i = 0; i < 10_000; i++) {
+          const before = words[changing] as number;
+          Atomics.load(words, atomic);
+          if (words[changing] !== before) changes++;
+        }
+        return changes;
+      };
+      // Hot for long before anything counts, so that it is the optimised code that counts.
+      for (let warm = 0; warm < 500; warm++) count();
+      let changes = 0;
+      while (changes < 100) changes += count(); // For ever if the second load is the first: the watchdog ends it.
+      Atomics.store(words, stop, 1);
+      state.ring.close();
+      return changes;
+    });
     expect(seen).toBeGreaterThanOrEqual(100);
+    await writing;
   });
 });

@@ -14,7 +14,7 @@ import {
 import { describe, expect, it } from 'vitest';
 import { opening, segmentDirectory, useOwnDirectory } from './helpers/directory.js';
 import { startProcess, startThread, WATCHDOG_MS } from './helpers/remote.js';
-import { BACKENDS, recordOf, rejectionOf, thrownBy, until } from './helpers/rings.js';
+import { BACKENDS, fill, recordOf, rejectionOf, thrownBy, until } from './helpers/rings.js';
 import { runScript, startScript, untilAsleep, untilBusy } from './helpers/script.js';
 
 useOwnDirectory();
@@ -48,11 +48,6 @@ for (const backend of BACKENDS) {
   describe(`waiting over ${backend}`, () => {
     const make = (options: Partial<SpscRingOptions> = {}) =>
       opening(SpscRing.create({ capacity: CAPACITY, backend, ...options }));
-    const fill = (producer: SpscProducer) => {
-      let pushed = 0;
-      while (producer.tryPush(recordOf(8, pushed))) pushed++;
-      return pushed;
-    };
     // An empty ring without a producer, and a full one without a consumer: nobody's absence ends the wait.
     const emptyRing = (options: Partial<SpscRingOptions> = {}) => {
       const empty = make(options);

@@ -1,6 +1,6 @@
 // What several test files do with rings.
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
-import type { SegmentHandle, SpscRing } from 'ringway';
+import type { SegmentHandle, SpscProducer, SpscRing } from 'ringway';
 import { expect } from 'vitest';
 import { bodyOffsetFor, SpscHeader } from '../../src/layout.js';
 import { pathOf } from '../../src/memory/names.js';
@@ -50,6 +50,12 @@ export function imageOf(ring: SpscRing): Uint8Array {
 export function startPositionsAt(ring: SpscRing, position: number, maxParticipants = DEFAULT_PARTICIPANTS): void {
   pokeBody(ring, SpscHeader.tail, position, maxParticipants);
   pokeBody(ring, SpscHeader.head, position, maxParticipants);
+}
+
+/** Pushes records until there is no room; how many. Ends also if there always is. */
+export function fill(producer: SpscProducer, byteLength = 8): number {
+  for (let pushed = 0; pushed < 10_000; pushed++) if (!producer.tryPush(recordOf(byteLength, pushed))) return pushed;
+  throw new Error('the ring takes everything');
 }
 
 /** The bytes that a record takes in the ring. */
