@@ -115,8 +115,9 @@ export class Peer {
   async report(): Promise<Report> {
     const { code, signal } = await this.ended;
     if (code !== 0) throw this.failure(`ended with code ${code}, signal ${signal}`);
-    const last = this.output.trimEnd().split('\n').pop() ?? '';
-    return last.startsWith('{') ? JSON.parse(last) : expect.unreachable(`no report: ${this.output}`);
+    // A warning of the runtime's may come after it.
+    const report = this.output.split('\n').findLast((line) => line.startsWith('{'));
+    return report === undefined ? expect.unreachable(`no report: ${this.output}`) : JSON.parse(report);
   }
 
   // Resolves when it has printed something or ended.
