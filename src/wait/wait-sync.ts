@@ -9,6 +9,9 @@ import { type Condition, NOT_YET, type NotYet } from './condition.js';
 /** How long native code spins before it lets us ask who lives. */
 const SPIN_SLICE_MS = 20;
 
+/** Most waits of a busy ring end after a few looks: the clock, which costs as much as several, is not asked before. */
+const LOOKS_BEFORE_CLOCK = 64;
+
 /**
  * @param what - the operation's name, for messages
  * @param attempt - one try; NOT_YET while it has to wait
@@ -28,6 +31,7 @@ export function waitSync<Result>(
   const { words } = segment;
   const sleepLimit = new SleepLimit();
   let start = 0;
+  let looked = deadline === -Infinity;
   let spun = false;
   for (;;) {
     const result = attempt();
@@ -41,6 +45,10 @@ export function waitSync<Result>(
       const last = attempt(); // What the peer did before it went is visible now.
       if (last !== NOT_YET) return last;
       throw gone;
+    }
+    if (!looked) {
+      looked = true;
+      if (hasMovedWithin(condition, LOOKS_BEFORE_CLOCK)) continue;
     }
     const now = performance.now();
     if (start === 0) start = now;
@@ -84,15 +92,20 @@ function interrupted(what: string): RingwayError {
 // Whether one of the condition's words changed before `end`.
 function spinWhileEqual(condition: Condition, roleSeen: number, end: number): boolean {
   const { words } = condition.segment;
-  const watched = condition.watched >> 2;
   const role = condition.role >> 2;
   do {
-    for (let turn = 0; turn < 16; turn++) {
-      // position.hpp, A. The attempt that follows loads it again.
-      if (condition.hasMoved(Atomics.load(words, watched))) return true;
-    }
-    if (Atomics.load(words, role) !== roleSeen) return true; // role.hpp, A.
+    if (hasMovedWithin(condition, 16) || Atomics.load(words, role) !== roleSeen) return true; // role.hpp, A.
   } while (performance.now() < end);
+  return false;
+}
+
+function hasMovedWithin(condition: Condition, looks: number): boolean {
+  const { words } = condition.segment;
+  const watched = condition.watched >> 2;
+  for (let look = 0; look < looks; look++) {
+    // position.hpp, A. The attempt that follows loads it again.
+    if (condition.hasMoved(Atomics.load(words, watched))) return true;
+  }
   return false;
 }
 
