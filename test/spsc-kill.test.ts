@@ -12,9 +12,9 @@ import { type ConsumerLife, type Form, judge, type ProducerLife } from './helper
 import { type Engine, Peer, watched } from './helpers/peers.js';
 import { announceSeed, Random, seed } from './helpers/random.js';
 import { pokeBody, until } from './helpers/rings.js';
+import { PATIENCE, TIMES } from './helpers/torture.js';
 
-const TIMES = process.env.RINGWAY_TORTURE === '1' ? 20 : 1;
-const WATCHDOG_MS = 80_000 * TIMES;
+const WATCHDOG_MS = 80_000 * PATIENCE;
 const PARTICIPANTS = 8; // Few, so that ids are reused all the time.
 
 useOwnDirectory();
