@@ -30,19 +30,6 @@ export function groupedMedian(samples: Uint32Array): number {
   return from + ((sorted.length / 2 - first) / (last + 1 - first)) * (to - from);
 }
 
-/**
- * What held for half of the time, of windows with equal numbers of messages: each counts for as long as it took. Without
- * that the bursts in which an end catches up, short as they are, would outnumber the pauses before them.
- */
-export function medianOverTime(samples: Uint32Array): number {
-  const sorted = samples.toSorted();
-  let left = sorted.reduce((sum, sample) => sum + sample, 0) / 2;
-  return sorted.find((sample) => {
-    left -= sample;
-    return left <= 0;
-  }) as number;
-}
-
 export interface Percentiles {
   p50: number;
   p99: number;
