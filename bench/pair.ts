@@ -24,7 +24,11 @@ export interface Slice {
   messages: number;
 }
 
-const CAPACITY = 1 << 20;
+/**
+ * Of the rings, in bytes. Large messages get one that is larger than a core's own caches: what is still in the other core's
+ * cache when its room is written again has to be fetched from there, which takes three times as long as from memory.
+ */
+const capacityFor = (byteLength: number) => (byteLength < 65536 ? 1 << 20 : 1 << 24);
 const CHILD = fileURLToPath(new URL('child.js', import.meta.url));
 const PEER = fileURLToPath(new URL('../../Release/ringway_bench_peer', import.meta.url));
 /** Messages of the kernel's transports come in bursts, which windows must be longer than. */
@@ -113,8 +117,9 @@ let sockets = 0;
 export async function runSlice(contender: Contender, byteLength: number, timing: Timing): Promise<Slice> {
   if (contender.language === 'C++' && !existsSync(PEER)) throw new Error(`${PEER} is not built: npm run build:native`);
   // Held here, so that they are removed whatever becomes of the two processes.
-  const there = SpscRing.create({ capacity: CAPACITY, backend: 'shm' });
-  const back = SpscRing.create({ capacity: CAPACITY, backend: 'shm' });
+  const capacity = capacityFor(byteLength);
+  const there = SpscRing.create({ capacity, backend: 'shm' });
+  const back = SpscRing.create({ capacity, backend: 'shm' });
   const windowMs = contender.spins ? WINDOW_MS.spinning : WINDOW_MS.sleeping;
   const base = { program: contender.program, byteLength, windowMs, ...timing };
   const socket = `\0ringway-bench-${process.pid}-${++sockets}`; // A name without a file.

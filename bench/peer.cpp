@@ -373,7 +373,7 @@ void stream(const Spec& spec, bool copy) {
 // What one process needs to copy messages into memory of the size of a ring, or to one place that stays in its cache.
 void copyMemory(const Spec& spec, bool walk) {
   const size_t byteLength = spec.byteLength;
-  const size_t places = walk ? (size_t{1} << 20) / byteLength : 1;
+  const size_t places = walk ? Attached(spec.there, false).ring.capacity / byteLength : 1;
   std::vector<std::byte> from(byteLength, std::byte{1}), to(byteLength * places, std::byte{2});
   Windows windows(spec);
   size_t place = 0;
