@@ -3,15 +3,10 @@
 export * from './errors.js';
 export { type Capabilities, capabilities } from './memory/backend.js';
 export type { Backend, SabHandle, SegmentHandle, ShmHandle } from './memory/segment.js';
-export {
-  type AttachOptions,
-  type ParticipantInfo,
-  SpscRing,
-  type SpscRingOptions,
-  type SpscRingStats,
-} from './ring/spsc.js';
+export { type ParticipantInfo, SpscRing, type SpscRingStats } from './ring/spsc.js';
 export type { DrainHandler, SpscConsumer } from './ring/spsc-consumer.js';
 export type { PeerOptions, RingWaitOptions, SyncRingWaitOptions } from './ring/spsc-end.js';
+export type { AttachOptions, SpscRingOptions } from './ring/spsc-options.js';
 export type { SpscProducer, Writer } from './ring/spsc-producer.js';
 export type { Claim, Peek, ViewConstructor } from './ring/views.js';
 export type { WaitMode } from './wait/adaptive-spin.js';

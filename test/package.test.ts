@@ -135,7 +135,7 @@ describe('the declarations', () => {
     return block;
   };
 
-  // What API.md says of SpscRing.
+  // All that is public of SpscRing.
   const documented: Record<string, string[]> = {
     SpscRing:
       'create attach createOrAttach whenCreated unlink capacity maxRecordByteLength name handle producer consumer takeProducer takeConsumer stats close'.split(

@@ -1,4 +1,4 @@
-// What API.md says of SpscRing, within one process and over both kinds of memory. Streams between processes are in
+// What the documentation says of SpscRing, within one process and over both kinds of memory. Streams between processes are in
 // spsc-cross.test.ts, deaths in spsc-kill.test.ts, waiting in wait.test.ts, views in views.test.ts.
 import { existsSync } from 'node:fs';
 import fc from 'fast-check';

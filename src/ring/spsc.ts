@@ -2,56 +2,31 @@
 
 import { ClosedError, RingwayError, RoleTakenError } from '../errors.js';
 import { bodyOffsetFor, Constants, EndCounters, EventCountWords, SpscHeader } from '../layout.js';
-import { findNative, requireNative } from '../memory/backend.js';
+import { requireNative } from '../memory/backend.js';
 import { prepareSleep } from '../memory/event-count.js';
 import { checkName, describe, isUnnamed } from '../memory/names.js';
 import { SabSegment } from '../memory/sab.js';
-import { type Backend, kindName, participantPid, type Segment, type SegmentHandle } from '../memory/segment.js';
+import { type Backend, participantPid, type Segment, type SegmentHandle } from '../memory/segment.js';
 import { ShmSegment, unlinkName } from '../memory/shm.js';
 import { whenLinked } from '../memory/when-linked.js';
 import { warn } from '../runtime.js';
-import { WAIT_MODES, type WaitMode } from '../wait/adaptive-spin.js';
+import type { WaitMode } from '../wait/adaptive-spin.js';
 import { type Condition, NOT_YET } from '../wait/condition.js';
 import { checkWaitOptions, type WaitOptions } from '../wait/options.js';
 import { Waiters } from '../wait/waiters.js';
 import { loadPosition } from './position.js';
 import { checkHolder, holderPid, isHeld, leaveRole, loadRole, type Role } from './role.js';
 import { SpscConsumer } from './spsc-consumer.js';
+import { bindSpsc, forgetEnds, formatSpsc, openEnd, type SpscEnd, type SpscLayout, takeEnd } from './spsc-end.js';
 import {
-  bindSpsc,
-  forgetEnds,
-  formatSpsc,
-  minCapacity,
-  openEnd,
-  type SpscEnd,
-  type SpscLayout,
-  takeEnd,
-} from './spsc-end.js';
+  type AttachOptions,
+  checkHandle,
+  checkOptions,
+  checkWait,
+  KIND,
+  type SpscRingOptions,
+} from './spsc-options.js';
 import { SpscProducer } from './spsc-producer.js';
-
-export interface SpscRingOptions {
-  /** Bytes, 1 to 2^30; rounded up to a power of two. */
-  capacity: number;
-  /** 1 to 200 of `A-Z a-z 0-9 . _ -`. Without one the ring goes with its last participant. */
-  name?: string;
-  /** How ends wait: `adaptive` (default) spins a little while traffic flows, `spin` takes a core, `park` never spins. */
-  wait?: WaitMode;
-  /** File mode of the segment, 0o600 by default. */
-  mode?: number;
-  /** `sab`: between threads only. By default what `capabilities.backend` says. */
-  backend?: Backend;
-  /** Where records start: multiples of 8 (default) or 64 bytes. */
-  alignment?: 8 | 64;
-  /** How many handles can be open at once, in all processes; 64 by default, 2 to 4096. */
-  maxParticipants?: number;
-}
-
-export interface AttachOptions {
-  /** Attach though the segment belongs to another user. */
-  anyOwner?: boolean;
-  /** How this handle's ends wait; by default as the ring was created. */
-  wait?: WaitMode;
-}
 
 export interface ParticipantInfo {
   /** `attached`: a handle without an end. */
@@ -374,8 +349,6 @@ export class SpscRing implements Disposable {
   }
 }
 
-const KIND = Constants.kindSpsc;
-
 // Rings that were never closed: closed when collected, with one warning.
 let warned = false;
 const collected = new FinalizationRegistry<{ segment: Segment; layout: SpscLayout }>(({ segment, layout }) => {
@@ -410,76 +383,6 @@ function roleCondition(layout: SpscLayout, role: Role): Condition {
     peerIsHere: () => false,
     checkOpen: () => {},
   };
-}
-
-interface CheckedOptions {
-  capacity: number;
-  name: string | undefined;
-  wait: WaitMode;
-  mode: number;
-  backend: Backend;
-  alignment: 8 | 64;
-  maxParticipants: number;
-}
-
-function checkOptions(options: SpscRingOptions): CheckedOptions {
-  if (typeof options !== 'object' || options === null) {
-    throw new TypeError(`options must be an object with a capacity, not ${describe(options)}`);
-  }
-  const { capacity, name, wait = 'adaptive', mode = 0o600, backend, alignment = 8, maxParticipants = 64 } = options;
-  if (alignment !== 8 && alignment !== 64)
-    throw new RangeError(`alignment must be 8 or 64, not ${describe(alignment)}`);
-  checkInteger('capacity', capacity, 1, Constants.maxSpscCapacity);
-  checkInteger('maxParticipants', maxParticipants, Constants.minParticipants, Constants.maxParticipants);
-  checkInteger('mode', mode, 0, 0o777);
-  if (backend !== undefined && backend !== 'shm' && backend !== 'sab') {
-    throw new RangeError(`backend must be 'shm' or 'sab', not ${describe(backend)}`);
-  }
-  if (name !== undefined) checkName(name);
-  if (name !== undefined && backend === 'sab') {
-    throw new TypeError(
-      `a name leads other processes here, and backend 'sab' has none: post the ring's handle instead`,
-    );
-  }
-  const fallback = findNative().native === undefined && name === undefined ? 'sab' : 'shm';
-  return {
-    capacity: Math.max(2 ** Math.ceil(Math.log2(capacity)), minCapacity(alignment)),
-    name,
-    wait: checkWait(wait),
-    mode,
-    backend: backend ?? fallback,
-    alignment,
-    maxParticipants,
-  };
-}
-
-function checkInteger(what: string, value: unknown, least: number, most: number): void {
-  if (typeof value !== 'number') throw new TypeError(`${what} must be a number, not ${describe(value)}`);
-  if (!Number.isInteger(value) || value < least || value > most) {
-    throw new RangeError(`${what} must be a whole number from ${least} to ${most}, not ${value}`);
-  }
-}
-
-function checkWait(wait: unknown): WaitMode {
-  if (typeof wait === 'string' && Object.hasOwn(WAIT_MODES, wait)) return wait as WaitMode;
-  throw new RangeError(`wait must be 'adaptive', 'spin' or 'park', not ${describe(wait)}`);
-}
-
-function checkHandle(handle: SegmentHandle): SegmentHandle {
-  const fail = (): never => {
-    throw new TypeError(`attach takes a name or a handle, not ${describe(handle)}`);
-  };
-  if (typeof handle !== 'object' || handle === null) fail();
-  if (handle.kind !== kindName(KIND)) {
-    throw new TypeError(`this is the handle of a ${describe(handle.kind)}, not of a ${kindName(KIND)}`);
-  }
-  if (handle.backend === 'sab') {
-    if (handle.memory instanceof SharedArrayBuffer) return handle;
-    throw new TypeError('this handle has lost its memory: a SharedArrayBuffer does not cross processes, only threads');
-  }
-  if (handle.backend !== 'shm' || typeof handle.name !== 'string') fail();
-  if (!isUnnamed(handle.name)) checkName(handle.name);
-  return handle;
 }
 
 function checkShape(ring: SpscRing, options: SpscRingOptions): void {
