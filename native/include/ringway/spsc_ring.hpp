@@ -426,31 +426,33 @@ class SpscConsumer : SpscEnd {
  private:
   // The record at head_, and in behind_ the position after it.
   Outcome next(std::span<const std::byte>& record) noexcept {
-    uint32_t at = head_;
-    for (;;) {
-      if (at == tail_) {
-        tail_ = ring_.tail().load();  // A: all records before it are written.
-        if (!ring_.plausible(head_, tail_)) {
-          tail_ = head_;
-          return Outcome::corrupt;
-        }
-        if (at == tail_) return at == head_ ? Outcome::wouldBlock : Outcome::corrupt;  // Padding comes with a record.
-      }
-      const uint32_t used = tail_ - at;
-      const uint32_t rest = ring_.contiguous(at);
-      RecordHeader header;
-      std::memcpy(&header, ring_.at(at), sizeof header);  // One copy: the peer may change it between check and use.
-      if (header.flags == kPaddingFlag && at == head_ && rest < ring_.capacity && rest <= used) {
-        at += rest;  // At most once: the next record starts a lap, where padding is not accepted.
-        continue;
-      }
-      if (header.flags != 0 || header.byteLength > ring_.maxRecordByteLength()) return Outcome::corrupt;
-      const uint32_t stride = ring_.strideOf(header.byteLength);
-      if (stride > used || stride > rest) return Outcome::corrupt;
-      record = {ring_.at(at) + sizeof(RecordHeader), header.byteLength};
-      behind_ = at + stride;
-      return Outcome::ok;
+    if (head_ == tail_) {
+      const uint32_t tail = ring_.tail().load();  // A: all records before it are written.
+      if (tail == head_) return Outcome::wouldBlock;
+      if (!ring_.plausible(head_, tail)) return Outcome::corrupt;
+      tail_ = tail;
     }
+    uint32_t at = head_;
+    RecordHeader header = readHeader(at);
+    if (header.flags == kPaddingFlag) {
+      // Padding comes with the record behind it, which starts a lap, where there is no padding.
+      if (ring_.contiguous(at) >= tail_ - at) return Outcome::corrupt;
+      at += ring_.contiguous(at);
+      header = readHeader(at);
+    }
+    if (header.flags != 0 || header.byteLength > ring_.maxRecordByteLength()) return Outcome::corrupt;
+    const uint32_t stride = ring_.strideOf(header.byteLength);
+    if (stride > tail_ - at || stride > ring_.contiguous(at)) return Outcome::corrupt;
+    record = {ring_.at(at) + sizeof(RecordHeader), header.byteLength};
+    behind_ = at + stride;
+    return Outcome::ok;
+  }
+
+  // One copy: the peer may change it between check and use.
+  RecordHeader readHeader(uint32_t position) const noexcept {
+    RecordHeader header;
+    std::memcpy(&header, ring_.at(position), sizeof header);
+    return header;
   }
 
   void publish(double records) noexcept {
