@@ -1,12 +1,12 @@
 // Death at every instruction: a child is stepped into an operation one machine instruction at a time and killed there.
 // Whatever the point, those who live find the ring before the operation or after it, and nothing in between.
 #include <doctest/doctest.h>
-#include <sys/ptrace.h>
 
 #include <filesystem>
 #include <memory>
 #include <thread>
 
+#include "stepped.hpp"
 #include "support.hpp"
 
 // Its instrumentation multiplies the instructions, and sees nothing in processes that die.
@@ -18,51 +18,22 @@ using View = std::span<const std::byte>;
 
 namespace {
 
-// A child that has stopped itself right before an operation, and will again right after it.
-class Stepped {
- public:
-  // `prepare` returns 0 or what is wrong; `operate` is what is stepped through.
-  template <class Prepare, class Operate>
-  Stepped(Prepare&& prepare, Operate&& operate)
-      : child_([&](const Wire&) {
-          const int wrong = prepare();
-          if (ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) return 77;
-          if (wrong != 0) return wrong;
-          raise(SIGSTOP);
-          operate();
-          raise(SIGSTOP);
-          return 0;
-        }) {
-    stopped_ = waitForStop();
-  }
-  bool ready() const { return stopped_; }
-  // Executes one instruction, or one system call. False when the operation is over.
-  bool step() {
-    if (ptrace(PTRACE_SINGLESTEP, child_.pid(), nullptr, nullptr) != 0) return false;
-    return waitForStop() && lastStop_ == SIGTRAP;
-  }
-  void kill() { killed_ = child_.killAndWait(); }
-
- private:
-  bool waitForStop() {
-    int status = 0;
-    if (waitpid(child_.pid(), &status, 0) != child_.pid() || !WIFSTOPPED(status)) return false;
-    lastStop_ = WSTOPSIG(status);
-    return true;
-  }
-
-  Child child_;
-  bool stopped_ = false;
-  int lastStop_ = 0, killed_ = 0;
-};
-
-// Kills a child at points all over its operation: at every instruction if RINGWAY_TORTURE is 1, else at some, chosen by
-// the seed. make() prepares the stage and returns the child; judge(finished) says whether what it left is in order.
+// Kills a child at points all over its operation: before and behind every system call, and at some instructions, chosen
+// by the seed; at every instruction if RINGWAY_TORTURE is 1. make() prepares the stage and returns the child;
+// judge(finished) says whether what it left is in order.
 template <class Make, class Judge>
 void killEverywhere(Make&& make, Judge&& judge) {
+  const auto killAt = [&](auto&& run) {
+    std::unique_ptr<Stepped> stepped = make();
+    REQUIRE(stepped->ready());
+    const bool finished = !run(*stepped);
+    stepped->kill();
+    judge(finished);
+    return finished;
+  };
   uint32_t length = 0;
   {
-    auto stepped = make();
+    std::unique_ptr<Stepped> stepped = make();
     while (stepped->ready() && stepped->step()) ++length;
     stepped->kill();
     if (length == 0) {
@@ -74,18 +45,22 @@ void killEverywhere(Make&& make, Judge&& judge) {
   REQUIRE(length > 20);
   const char* torture = std::getenv("RINGWAY_TORTURE");
   const bool all = torture != nullptr && std::string_view(torture) == "1";
-  // A step costs 10 to 20 microseconds, so these points cost less than half a second.
-  const uint32_t points = all ? length : std::clamp(25'000 / length, 3U, 60U);
-  const uint32_t stride = std::max(1U, length / points);
   Random random(runSeed());
+  // A step costs 10 to 20 microseconds, so these points cost less than half a second.
+  constexpr uint32_t kSteps = RINGWAY_UNDER_ASAN ? 10'000 : 25'000;
+  const uint32_t points = all ? length : std::clamp(kSteps / length, 2U, 60U);
+  const uint32_t stride = std::max(1U, length / points);
   for (uint32_t at = random.below(stride); at < length; at += stride) {
     CAPTURE(at);
-    auto stepped = make();
-    REQUIRE(stepped->ready());
-    bool finished = false;  // Lengths differ a little from run to run.
-    for (uint32_t i = 0; i < at && !finished; ++i) finished = !stepped->step();
-    stepped->kill();
-    judge(finished);
+    killAt([&](Stepped& stepped) { return stepped.steps(at); });
+  }
+  // What others can see changes in system calls and right behind them.
+  for (uint32_t call = 1, finished = false; !finished; ++call) {
+    CAPTURE(call);
+    finished = killAt([&](Stepped& stepped) { return stepped.toSystemCalls(call); });
+    const uint32_t behind = 1 + random.below(40);
+    CAPTURE(behind);
+    killAt([&](Stepped& stepped) { return stepped.toSystemCalls(call) && stepped.steps(behind); });
   }
 }
 

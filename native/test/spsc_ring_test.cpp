@@ -284,6 +284,19 @@ TEST_CASE("spsc: drain hands records over in place, keeps what it did not reach,
   CHECK(outcome == Outcome::wouldBlock);
 }
 
+// Padding is published together with the record behind it, so a tail right behind padding, and then one before its end,
+// is nothing an honest producer shows. Taken at its word, the second one would lie 2^32 bytes ahead.
+TEST_CASE("spsc: a tail that goes back behind padding is corrupt, and stays so") {
+  Ends ends({.capacity = 256}, 240);
+  const RecordHeader padding{0, kPaddingFlag};
+  std::memcpy(ends.ring().at(240), &padding, sizeof padding);
+  View view;
+  for (const uint32_t tail : {256U, 248U, 256U}) {
+    ends.memory.header().tail.store(tail);
+    CHECK(ends.consumer.tryPeek(view) == Outcome::corrupt);
+  }
+}
+
 TEST_CASE("spsc: ready waits for a record and takes nothing") {
   Ends ends({.capacity = 256});
   CHECK(ends.consumer.ready({.deadlineNs = 0}) == Outcome::timeout);

@@ -19,10 +19,17 @@
 
 #if defined(__SANITIZE_THREAD__)
 #define RINGWAY_UNDER_TSAN 1
+#elif defined(__SANITIZE_ADDRESS__)
+#define RINGWAY_UNDER_ASAN 1
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define RINGWAY_UNDER_TSAN 1
+#elif __has_feature(address_sanitizer)
+#define RINGWAY_UNDER_ASAN 1
 #endif
+#endif
+#ifndef RINGWAY_UNDER_ASAN
+#define RINGWAY_UNDER_ASAN 0
 #endif
 #ifndef RINGWAY_UNDER_TSAN
 #define RINGWAY_UNDER_TSAN 0
