@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import type { SpscRing } from 'ringway';
 import { afterAll, afterEach, beforeAll, expect } from 'vitest';
 import { endRemotes } from './remote.js';
+import { startWatchdog } from './watchdog.js';
 
 let directory: string | undefined;
 const opened: SpscRing[] = [];
@@ -19,6 +20,7 @@ export function useOwnDirectory(): void {
   beforeAll(() => {
     directory = mkdtempSync('/dev/shm/test-of-ringway-');
     process.env.RINGWAY_SHM_DIR = directory;
+    startWatchdog(directory);
   });
   afterEach(async () => {
     await endRemotes(); // First: those who are killed do not clean up, and we may be the last to close.
