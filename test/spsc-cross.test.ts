@@ -106,7 +106,7 @@ for (const producer of engines) {
       for (const wait of ['park', 'adaptive', 'spin'] as const) {
         pairing(`blocking with wait: '${wait}', a ring of 1 KiB`, async () => {
           const blocking = { pushCalls: 'blocking', popCalls: 'blocking' } as const;
-          const thousands = { park: 10, adaptive: 30, spin: 15 }[wait];
+          const thousands = { park: 10, adaptive: 30, spin: 5 }[wait];
           await run({
             ...common,
             ...blocking,

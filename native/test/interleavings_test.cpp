@@ -53,7 +53,7 @@ struct Meeting {
   void everywhere(Make&& make, size_t first, size_t second, uint32_t access, const std::atomic<uint32_t>* position,
                   End&& end) {
     uint32_t points = 1;
-    constexpr uint32_t kStride = RINGWAY_UNDER_ASAN ? 3 : 1;  // It multiplies the instructions.
+    constexpr uint32_t kStride = RINGWAY_UNDER_ASAN ? 7 : 1;  // It multiplies the instructions.
     for (uint32_t at = Random(runSeed()).below(kStride); at < points + kStride; at += kStride) {
       CAPTURE(at);
       std::unique_ptr<Stepped> stepped = make();
