@@ -37,7 +37,8 @@ int inChild(Body&& body) {
 }  // namespace
 
 TEST_CASE("interrupt: a signal ends a sleep, and the runtime's handler was called") {
-  if (!hasFutexWaitAny()) return;
+  // ThreadSanitizer keeps signals back until a function that it knows is called, and a sleep in the kernel is none.
+  if (!hasFutexWaitAny() || RINGWAY_UNDER_TSAN) return;
   Child child([](const Wire& wire) {
     listen(SIGINT);
     Interrupts::watch(kInterrupt);
