@@ -59,12 +59,17 @@ class Interrupts {
     const int before = errno;
     for (size_t i = 0; i < std::size(kSignals); ++i) {
       if (kSignals[i] != signal) continue;
+      // Somebody who stood before us and stands behind us now, or we twice: each is called once.
+      const pid_t self = gettid();
+      if (inside_[i].load(std::memory_order_relaxed) == self) return;  // Ours alone to compare: it names this thread.
+      inside_[i].store(self, std::memory_order_relaxed);
       const struct sigaction& runtime = previous_[i];
       if ((runtime.sa_flags & SA_SIGINFO) != 0) {
         runtime.sa_sigaction(signal, info, context);
       } else {
         runtime.sa_handler(signal);
       }
+      inside_[i].store(0, std::memory_order_relaxed);  // As above.
     }
     count_.fetch_add(1, std::memory_order_relaxed);  // As in count().
     futexWakeAll(count_);
@@ -72,6 +77,7 @@ class Interrupts {
   }
 
   inline static std::atomic<uint32_t> count_{0};
+  inline static std::atomic<pid_t> inside_[std::size(kSignals)] = {};
   inline static struct sigaction previous_[std::size(kSignals)] = {};
 };
 
