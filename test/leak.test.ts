@@ -237,6 +237,24 @@ describe('a ring that is dropped instead of closed', () => {
     expect(end.errors).toContain('RingwayWarning');
   });
 
+  for (const backend of ['shm', 'sab']) {
+    it(`gives its participant entry and its roles back (${backend})`, async () => {
+      const end = await runScript(
+        `${MEASURE}
+         const ring = SpscRing.create({ capacity: 64, backend: '${backend}', maxParticipants: 4 });
+         for (let i = 0; i < 12; i++) {
+           (() => { const other = SpscRing.attach(ring.handle); if (i % 2 === 0) other.producer(); })();
+           await collect();
+         }
+         print(ring.stats().participants.length);
+         print(ring.producer().tryPush(new Uint8Array(3)));
+         ring.close();`,
+        OPTIONS,
+      );
+      expect(end).toMatchObject({ code: 0, errors: '', lines: ['1', 'true'] });
+    });
+  }
+
   it('is not collected while one of its ends, a claim, a peek or a pending operation is in use', async () => {
     const end = await runScript(
       `${MEASURE}
