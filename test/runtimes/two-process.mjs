@@ -1,6 +1,7 @@
 // A ring between two processes, on any runtime: `node`, `bun` or `deno run --allow-all` with this file and no arguments.
 // Makes a ring, starts itself again with the handle, and checks every byte of what the other process sends, first with
-// promises, then blocking. Prints `ok` as its last line, or says what went wrong and ends with another exit code than 0.
+// promises, then blocking; then what it sees of a process that ends without closing, and of one that is killed. Prints
+// `ok` as its last line, or says what went wrong and ends with another exit code than 0.
 import { spawn } from 'node:child_process';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
@@ -33,8 +34,8 @@ function recordOf(record) {
   return bytes;
 }
 
-/** This program again, on the same runtime. */
-function start(mode, handle) {
+/** This program again, on the same runtime. `expected` is its exit code, or null for one that is killed. */
+function start(mode, handle, expected = 0) {
   const run = globalThis.Deno ? ['run', '--allow-all', '--no-lock'] : [];
   const child = spawn(process.execPath, [...run, fileURLToPath(import.meta.url), mode, JSON.stringify(handle)], {
     stdio: 'inherit',
@@ -42,7 +43,7 @@ function start(mode, handle) {
   return new Promise((resolve) => {
     child.on('error', (error) => fail(error));
     child.on('exit', (code, signal) => {
-      if (code !== 0) fail(new Error(`the other process ended with ${code ?? signal}`));
+      if (code !== expected) fail(new Error(`the other process ended with ${code ?? signal}`));
       resolve();
     });
   });
@@ -90,11 +91,36 @@ async function receive() {
   await blockingEnded;
   blocking.close();
   console.log(`${RECORDS} records blocking`);
+
+  for (const [mode, expected, exitCode] of [
+    ['exit', 'ERR_RINGWAY_END', 0],
+    ['killed', 'ERR_RINGWAY_PEER_DIED', null],
+  ]) {
+    const left = SpscRing.create({ capacity: 1 << 14 });
+    const leftEnded = start(mode, left.handle, exitCode);
+    const leftConsumer = left.consumer();
+    const leftChecker = new Checker();
+    leftChecker.take(await leftConsumer.pop());
+    const code = await leftConsumer.pop().then(
+      () => 'another record',
+      (error) => error.code,
+    );
+    if (code !== expected) throw new Error(`a process that is gone (${mode}) was seen as ${code}, not ${expected}`);
+    await leftEnded;
+    left.close();
+    console.log(`a process that is gone (${mode}): ${code}`);
+  }
 }
 
 async function send(mode, handle) {
   const ring = SpscRing.attach(handle);
   const producer = ring.producer();
+  if (mode === 'exit' || mode === 'killed') {
+    producer.pushSync(recordOf(0));
+    if (mode === 'exit') process.exit(0);
+    process.kill(process.pid, 'SIGKILL');
+    await new Promise(() => {});
+  }
   for (let record = 0; record < RECORDS; record++) {
     if (mode === 'sync') producer.pushSync(recordOf(record));
     else await producer.push(recordOf(record));
