@@ -19,8 +19,8 @@ using View = std::span<const std::byte>;
 namespace {
 
 // Kills a child at points all over its operation: before and behind every system call, and at some instructions, chosen
-// by the seed; at every instruction if RINGWAY_TORTURE is 1. make() prepares the stage and returns the child;
-// judge(finished) says whether what it left is in order.
+// by the seed. With RINGWAY_TORTURE=1 at every instruction, or every few of a long operation. make() prepares the stage
+// and returns the child; judge(finished) says whether what it left is in order.
 template <class Make, class Judge>
 void killEverywhere(Make&& make, Judge&& judge) {
   const auto killAt = [&](auto&& run) {
@@ -53,9 +53,9 @@ void killEverywhere(Make&& make, Judge&& judge) {
     }
     REQUIRE(length > 20);
     const char* torture = std::getenv("RINGWAY_TORTURE");
-    const bool all = torture != nullptr && std::string_view(torture) == "1";
-    // A step costs 10 to 20 microseconds, so these points cost less than half a second.
-    const uint32_t points = all ? length : std::clamp(25'000 / length, 3U, 60U);
+    const bool tortured = torture != nullptr && std::string_view(torture) == "1";
+    // A step costs 10 to 20 microseconds, so these points cost half a second, or half a minute.
+    const uint32_t points = std::clamp((tortured ? 1'500'000U : 25'000U) / length, 3U, tortured ? length : 60U);
     const uint32_t stride = std::max(1U, length / points);
     for (uint32_t at = random.below(stride); at < length; at += stride) {
       CAPTURE(at);

@@ -250,7 +250,7 @@ TEST_CASE("presence: whoever is removing the name is not mistaken for a full hou
 // Two processes, three entries, one of them held for good: there is always room for both.
 TEST_CASE("presence: processes that attach at once get different ids, and room is never missed") {
   const std::string path = scratchPath("ringway-attach-race");
-  const int rounds = RINGWAY_UNDER_TSAN ? 4000 : 15000;
+  const int rounds = RINGWAY_UNDER_TSAN || RINGWAY_UNDER_ASAN ? 4000 : 15000;
   Segment keeper;
   REQUIRE_FALSE(createRingAt(keeper, path, {.maxParticipants = 3}));
   const auto attachAndLeave = [&] {

@@ -112,7 +112,7 @@ void run(const Plan& plan) {
   CHECK(memory.header().consumerCounters.records.load() == plan.records);
 }
 
-constexpr uint32_t kShare = RINGWAY_UNDER_TSAN ? 150'000 : 400'000;
+constexpr uint32_t kShare = RINGWAY_UNDER_TSAN ? 150'000 : RINGWAY_UNDER_ASAN ? 200'000 : 400'000;
 
 }  // namespace
 
