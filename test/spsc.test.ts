@@ -802,6 +802,26 @@ for (const backend of BACKENDS) {
         expect(await consuming).toBe(ring.consumer());
       });
 
+      it('are never missed when they come free', async () => {
+        const thread = await startThread();
+        for (let round = 0; round < 400; round++) {
+          const ring = SpscRing.create({ capacity: 64, backend });
+          await thread.run(({ ringway, state }, handle) => {
+            state.ring = ringway.SpscRing.attach(handle);
+            state.producer = state.ring.producer();
+            state.consumer = state.ring.consumer();
+          }, ring.handle);
+          // The other thread gives the roles back while this one is about to wait for them, or does already.
+          const early = round % 2 === 0 ? [ring.takeProducer(), ring.takeConsumer()] : [];
+          const { result } = await thread.start(({ state }) => state.ring.close());
+          const late = [ring.takeProducer(), ring.takeConsumer()];
+          expect(await Promise.all(late)).toEqual([ring.producer(), ring.consumer()]);
+          await Promise.all(early);
+          await result;
+          ring.close();
+        }
+      });
+
       it('that are waited for are rejected when the ring is closed', async () => {
         const ring = make();
         const thread = await startThread();
