@@ -362,9 +362,8 @@ const collected = new FinalizationRegistry<{ segment: Segment; layout: SpscLayou
   segment.close();
 });
 
-// Waiting for a role: the word itself is all there is to watch.
+// Waiting for a role: its word, which every wait looks at, is all there is to watch.
 function roleCondition(layout: SpscLayout, role: Role): Condition {
-  let seen = 0;
   return {
     segment: layout.segment,
     mode: 'park',
@@ -372,14 +371,11 @@ function roleCondition(layout: SpscLayout, role: Role): Condition {
     watched: role.word,
     role: role.word,
     counters: -1,
-    hasMoved: (word) => word !== seen,
+    hasMoved: () => false,
     prepare: () => prepareSleep(layout.segment.words, layout.roleChanged),
     peerGone: () => undefined,
     peerHeld: (word) => layout.segment.judgesDeath && isHeld(word),
-    checkPeer: (word) => {
-      seen = word;
-      checkHolder(role, word);
-    },
+    checkPeer: (word) => void checkHolder(role, word),
     peerIsHere: () => false,
     checkOpen: () => {},
   };

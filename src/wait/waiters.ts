@@ -106,6 +106,8 @@ export class Waiters {
     const condition = this.#condition;
     const { words } = condition.segment;
     for (;;) {
+      // Before the attempt, which looks at the role too: what happens to it after this load keeps us from sleeping.
+      const roleSeen = Atomics.load(words, condition.role >> 2); // native/include/ringway/role.hpp, A.
       if (!this.#serveLine()) return;
       const now = performance.now();
       if (this.#waitingSince === 0) {
@@ -118,11 +120,10 @@ export class Waiters {
         return;
       }
       try {
-        const roleSeen = Atomics.load(words, condition.role >> 2); // native/include/ringway/role.hpp, A.
         this.#askAt = now + this.#sleepLimit.next();
         // Before every sleep, so that a peer that died long ago is noticed now and not at the end of the sleep.
         condition.checkPeer(roleSeen);
-        if (polling || Atomics.load(words, condition.role >> 2) !== roleSeen) continue;
+        if (polling) continue;
         const expected = condition.prepare();
         if (condition.hasMoved(Atomics.load(words, condition.watched >> 2))) continue;
         if (Atomics.load(words, condition.role >> 2) !== roleSeen) continue; // role.hpp, A.
