@@ -1,6 +1,6 @@
 // The TypeScript ends of the rings: each way of using them that is measured, as a user would write it.
 
-import { type SpscConsumer, type SpscProducer, SpscRing, type WaitMode } from 'ringway';
+import { type DrainHandler, type SpscConsumer, type SpscProducer, SpscRing, type WaitMode } from 'ringway';
 import { deliver, measure, measureAsync, now, ns, Patience, Served, type Spec, Usage, Windows } from './meter.js';
 import { fill, MEASURE, Payload, read, STOP, wordsOf } from './payload.js';
 
@@ -18,12 +18,13 @@ function openEnds(spec: Spec, wait: WaitMode): Ends {
 
 /** A drain handler that reads messages where they lie. `first` is what the last one began with. */
 function inPlaceReader() {
+  let seen: Uint8Array | undefined;
   let words: Float64Array = new Float64Array(0);
   const reader = {
     first: 0,
     onRecord: (memory: Uint8Array, byteOffset: number, byteLength: number) => {
-      if (words.buffer !== memory.buffer) words = new Float64Array(memory.buffer, 0, memory.buffer.byteLength >> 3);
-      reader.first = read(words, (memory.byteOffset + byteOffset) >> 3, byteLength >> 3);
+      if (seen !== memory) words = wordsOf((seen = memory)); // The same object every time.
+      reader.first = read(words, byteOffset >> 3, byteLength >> 3);
     },
   };
   return reader;
@@ -168,10 +169,10 @@ type Count = (first: number) => boolean;
 const DRAIN_LIMIT = 256;
 
 const drain = (consumer: SpscConsumer, _spec: Spec, count: Count): Receive => {
-  let words: Float64Array = new Float64Array(0);
-  const onRecord = (memory: Uint8Array, byteOffset: number, byteLength: number) => {
-    if (words.buffer !== memory.buffer) words = new Float64Array(memory.buffer, 0, memory.buffer.byteLength >> 3);
-    count(read(words, (memory.byteOffset + byteOffset) >> 3, byteLength >> 3));
+  const reader = inPlaceReader();
+  const onRecord: DrainHandler = (memory, byteOffset, byteLength) => {
+    reader.onRecord(memory, byteOffset, byteLength);
+    count(reader.first);
   };
   return () => consumer.drain(onRecord, DRAIN_LIMIT);
 };
