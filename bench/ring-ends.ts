@@ -23,7 +23,8 @@ function inPlaceReader() {
   const reader = {
     first: 0,
     onRecord: (memory: Uint8Array, byteOffset: number, byteLength: number) => {
-      if (seen !== memory) words = wordsOf((seen = memory)); // The same object every time.
+      if (seen !== memory) words = wordsOf(memory); // The first time only.
+      seen = memory;
       reader.first = read(words, byteOffset >> 3, byteLength >> 3);
     },
   };

@@ -43,19 +43,17 @@ const turns = async (count: number) => {
   for (let turn = 0; turn < count; turn++) await new Promise(setImmediate);
 };
 
-interface Case {
-  /** Prepares both ends; `wait` has to wait until `act` was called. */
-  (
-    ring: SpscRing,
-    other: OtherSpscRing,
-  ): {
-    wait: () => Promise<unknown>;
-    act: () => void;
-    /** What is still missing after `act`. */
-    then?: () => void;
-    expected: unknown;
-  };
-}
+/** Prepares both ends; `wait` has to wait until `act` was called. */
+type Case = (
+  ring: SpscRing,
+  other: OtherSpscRing,
+) => {
+  wait: () => Promise<unknown>;
+  act: () => void;
+  /** What is still missing after `act`. */
+  finish?: () => void;
+  expected: unknown;
+};
 
 const cases: Record<string, Case> = {
   'a consumer, and a record that comes': (ring, other) => {
@@ -103,7 +101,7 @@ const cases: Record<string, Case> = {
     return {
       wait: () => producer.push(recordOf(100)),
       act: () => consumer.tryPopMany(3),
-      then: () => consumer.tryPopMany(Infinity),
+      finish: () => consumer.tryPopMany(Infinity),
       expected: undefined,
     };
   },
@@ -131,7 +129,7 @@ const cases: Record<string, Case> = {
     return {
       wait: async () => (await ring.takeConsumer()).closed,
       act: () => producer.close(),
-      then: () => consumer.close(),
+      finish: () => consumer.close(),
       expected: false,
     };
   },
@@ -153,14 +151,14 @@ for (const backend of BACKENDS) {
         let acted = true;
         for (let at = 1; acted; at++) {
           const { ring, other } = make();
-          const { wait, act, then, expected } = prepare(ring, other);
+          const { wait, act, finish, expected } = prepare(ring, other);
           const interruption = interruptAt(at, act);
           const waiting = wait();
           await turns(3);
           acted = interruption.acted;
           interruption.stop();
           if (!acted) act(); // It slept before: there is no later step.
-          then?.();
+          finish?.();
           expect(await waiting, `step ${at}`).toEqual(expected);
           ring.close();
           other.close();
