@@ -3,6 +3,7 @@
 export * from './errors.js';
 export { type Capabilities, capabilities } from './memory/backend.js';
 export type { Backend, SabHandle, SegmentHandle, ShmHandle } from './memory/segment.js';
+export type { OpenOptions, SharedOptions } from './memory/shared-object.js';
 export { type ParticipantInfo, SpscRing, type SpscRingStats } from './ring/spsc.js';
 export type { DrainHandler, SpscConsumer } from './ring/spsc-consumer.js';
 export type { PeerOptions, RingWaitOptions, SyncRingWaitOptions } from './ring/spsc-end.js';

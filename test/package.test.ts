@@ -141,8 +141,10 @@ describe('the declarations', () => {
       'create attach createOrAttach whenCreated unlink capacity maxRecordByteLength name handle producer consumer takeProducer takeConsumer stats close'.split(
         ' ',
       ),
-    SpscRingOptions: 'capacity name wait mode backend alignment maxParticipants'.split(' '),
-    AttachOptions: ['anyOwner'],
+    SharedOptions: 'name mode backend maxParticipants'.split(' '),
+    SpscRingOptions: 'capacity wait alignment'.split(' '),
+    OpenOptions: ['anyOwner'],
+    AttachOptions: ['wait'],
     WaitOptions: ['timeoutMs', 'signal'],
     SyncWaitOptions: ['timeoutMs'],
     PeerOptions: ['onPeerGone'],

@@ -79,7 +79,12 @@ export interface Segment {
 }
 
 /** The kinds of segment, as messages and handles name them. */
-export const KIND_NAMES: Readonly<Record<number, string>> = { [Constants.kindSpsc]: 'SpscRing' };
+export const KIND_NAMES: Readonly<Record<number, string>> = {
+  [Constants.kindSpsc]: 'SpscRing',
+  [Constants.kindMpmc]: 'MpmcRing',
+  [Constants.kindBroadcast]: 'BroadcastRing',
+  [Constants.kindSemaphore]: 'Semaphore',
+};
 
 export function kindName(kind: number): string {
   return KIND_NAMES[kind] ?? `unknown kind ${kind}`;

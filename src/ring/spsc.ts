@@ -1,13 +1,12 @@
 // A ring for one producer and one consumer: how it is made, found and shared. The ends are in files of their own.
 
-import { ClosedError, RingwayError, RoleTakenError } from '../errors.js';
-import { bodyOffsetFor, Constants, EndCounters, EventCountWords, SpscHeader } from '../layout.js';
+import { ClosedError, RoleTakenError } from '../errors.js';
+import { Constants, EndCounters, EventCountWords, SpscHeader } from '../layout.js';
 import { requireNative } from '../memory/backend.js';
 import { prepareSleep } from '../memory/event-count.js';
-import { checkName, describe, isUnnamed } from '../memory/names.js';
-import { SabSegment } from '../memory/sab.js';
+import { checkName, describe } from '../memory/names.js';
 import { type Backend, participantPid, type Segment, type SegmentHandle } from '../memory/segment.js';
-import { ShmSegment, unlinkName } from '../memory/shm.js';
+import { attachOrCreate, attachSegment, createSegment, nameOf, otherShape, unlink } from '../memory/shared-object.js';
 import { whenLinked } from '../memory/when-linked.js';
 import { warn } from '../runtime.js';
 import type { WaitMode } from '../wait/adaptive-spin.js';
@@ -18,14 +17,7 @@ import { loadPosition } from './position.js';
 import { checkHolder, holderPid, isHeld, leaveRole, loadRole, type Role } from './role.js';
 import { SpscConsumer } from './spsc-consumer.js';
 import { bindSpsc, forgetEnds, formatSpsc, openEnd, type SpscEnd, type SpscLayout, takeEnd } from './spsc-end.js';
-import {
-  type AttachOptions,
-  checkHandle,
-  checkOptions,
-  checkWait,
-  KIND,
-  type SpscRingOptions,
-} from './spsc-options.js';
+import { type AttachOptions, checkOptions, checkWait, type SpscRingOptions } from './spsc-options.js';
 import { SpscProducer } from './spsc-producer.js';
 
 export interface ParticipantInfo {
@@ -91,13 +83,9 @@ export class SpscRing implements Disposable {
    * @throws {RingwayError} `ERR_RINGWAY_NO_ADDON` for a name or `backend: 'shm'` where there is no addon
    */
   static create(options: SpscRingOptions): SpscRing {
-    const shape = checkOptions(options);
-    const byteLength = bodyOffsetFor(shape.maxParticipants) + SpscHeader.data + shape.capacity;
-    const segmentShape = { byteLength, kind: KIND, maxParticipants: shape.maxParticipants };
-    const format = (segment: Segment) => formatSpsc(segment, shape.capacity, shape.alignment, shape.wait);
-    if (shape.backend === 'sab') return SpscRing.#open(SabSegment.create(segmentShape, format));
-    const native = requireNative(shape.name === undefined ? 'SpscRing.create' : `the name ${describe(shape.name)}`);
-    return SpscRing.#open(ShmSegment.create(native, { ...segmentShape, name: shape.name, mode: shape.mode }, format));
+    const { capacity, alignment, wait, ...shared } = checkOptions(options);
+    const format = (segment: Segment) => formatSpsc(segment, capacity, alignment, wait);
+    return SpscRing.#open(createSegment(Constants.kindSpsc, SpscHeader.data + capacity, shared, format));
   }
 
   /**
@@ -108,15 +96,7 @@ export class SpscRing implements Disposable {
    */
   static attach(target: string | SegmentHandle, options: AttachOptions = {}): SpscRing {
     const mode = options.wait === undefined ? undefined : checkWait(options.wait);
-    if (typeof target !== 'string') {
-      const handle = checkHandle(target);
-      if (handle.backend === 'sab') return SpscRing.#open(SabSegment.attach(handle.memory, KIND), mode);
-      const native = requireNative('this handle');
-      return SpscRing.#open(ShmSegment.attach(native, handle.name, KIND, options.anyOwner === true, handle.pid), mode);
-    }
-    const name = checkName(target);
-    const native = requireNative(`the name ${describe(name)}`);
-    return SpscRing.#open(ShmSegment.attach(native, name, KIND, options.anyOwner === true), mode);
+    return SpscRing.#open(attachSegment(Constants.kindSpsc, target, options), mode);
   }
 
   /**
@@ -125,25 +105,17 @@ export class SpscRing implements Disposable {
    */
   static createOrAttach(options: SpscRingOptions & { name: string } & AttachOptions): SpscRing {
     const name = checkName(options.name);
-    for (;;) {
+    const attach = () => {
+      const ring = SpscRing.attach(name, options);
       try {
-        const ring = SpscRing.attach(name, options);
-        try {
-          checkShape(ring, options);
-        } catch (error) {
-          ring.close();
-          throw error;
-        }
-        return ring;
+        checkShape(ring, options);
       } catch (error) {
-        if ((error as RingwayError).code !== 'ENOENT') throw error;
+        ring.close();
+        throw error;
       }
-      try {
-        return SpscRing.create(options);
-      } catch (error) {
-        if ((error as RingwayError).code !== 'EEXIST') throw error; // Else somebody was quicker: attach to theirs.
-      }
-    }
+      return ring;
+    };
+    return attachOrCreate(attach, () => SpscRing.create(options));
   }
 
   /**
@@ -162,8 +134,7 @@ export class SpscRing implements Disposable {
    * @throws {RingwayError} `ENOENT` if there is none
    */
   static unlink(name: string): void {
-    checkName(name);
-    unlinkName(requireNative(`the name ${describe(name)}`), name);
+    unlink(name);
   }
 
   static #open(segment: Segment, mode?: WaitMode): SpscRing {
@@ -202,8 +173,7 @@ export class SpscRing implements Disposable {
 
   /** Undefined for an unnamed ring. */
   get name(): string | undefined {
-    const { handle } = this.#segment;
-    return handle.backend === 'shm' && !isUnnamed(handle.name) ? handle.name : undefined;
+    return nameOf(this.#segment);
   }
 
   /** Plain data that attach() takes: in another process for `shm`, in another thread for `sab`. */
@@ -384,9 +354,6 @@ function roleCondition(layout: SpscLayout, role: Role): Condition {
 function checkShape(ring: SpscRing, options: SpscRingOptions): void {
   const { capacity, alignment } = checkOptions(options);
   if (ring.capacity === capacity && ring.alignment === alignment) return;
-  throw new RingwayError(
-    `${describe(options.name)} is there with capacity ${ring.capacity} and alignment ${ring.alignment}; ` +
-      `asked for were capacity ${capacity} and alignment ${alignment}`,
-    'ERR_RINGWAY_SHAPE',
-  );
+  const shapeOf = (capacity: number, alignment: number) => `capacity ${capacity} and alignment ${alignment}`;
+  throw otherShape(options.name as string, shapeOf(ring.capacity, ring.alignment), shapeOf(capacity, alignment));
 }

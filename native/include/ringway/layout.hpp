@@ -17,7 +17,7 @@ inline constexpr uint32_t kLayoutVersion = 1;          // Grows when any row of 
 inline constexpr uint32_t kKnownFeatureBits = 0;       // A segment that needs a bit we do not know is refused.
 inline constexpr size_t kIsolationBytes = 128;  // Two 64-byte lines. Part of the format: not the compiler's guess.
 
-enum class Kind : uint32_t { spsc = 1 };
+enum class Kind : uint32_t { spsc = 1, mpmc = 2, broadcast = 3, semaphore = 4 };
 
 inline constexpr uint32_t kMinParticipants = 2;
 inline constexpr uint32_t kMaxParticipants = 4096;
