@@ -49,6 +49,39 @@ export const SpscHeader = {
 /** Offsets from the record's start, in bytes. */
 export const RecordHeader = { byteLength: 0, flags: 4, payload: 8 } as const;
 
+/** Offsets from one participant's counters, in bytes; `next` is the distance between participants. */
+export const ParticipantCounters = {
+  pushed: 0,
+  popped: 8,
+  spins: 16,
+  parks: 24,
+  wakeUps: 32,
+  livenessChecks: 40,
+  next: 128,
+} as const;
+
+/** Offsets from the body's start, in bytes. */
+export const MpmcHeader = {
+  slots: 0,
+  slotByteLength: 4,
+  payloadOffset: 8,
+  stride: 12,
+  slotsOffset: 16,
+  wait: 20,
+  tail: 128,
+  head: 256,
+  ended: 384,
+  abandoned: 388,
+  redelivered: 392,
+  filled: 512,
+  quiet: 520,
+  freed: 640,
+  counters: 768,
+} as const;
+
+/** Offsets from the slot's start, in bytes. */
+export const MpmcSlot = { state: 0, order: 4, byteLength: 12, position: 16, deliveries: 20, payload: 24 } as const;
+
 export const Constants = {
   magic: 0x59415752,
   layoutVersion: 1,
@@ -62,6 +95,18 @@ export const Constants = {
   kindSemaphore: 4,
   minSpscCapacity: 64,
   maxSpscCapacity: 2 ** 30,
+  minMpmcSlots: 2,
+  maxMpmcSlots: 2 ** 16,
+  maxSlotByteLength: 2 ** 30,
+  maxMpmcParticipants: 4095,
+  slotFree: 0,
+  slotWriting: 1,
+  slotReady: 2,
+  slotReading: 3,
+  slotAgainBit: 4,
+  slotOwnerShift: 3,
+  slotOwnerMask: 0xfff,
+  slotVersionUnit: 2 ** 15,
   paddingFlag: 1,
   asleepBit: 1,
   roleIdShift: 3,

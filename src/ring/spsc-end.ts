@@ -5,11 +5,10 @@ import { ClosedError, CorruptSegmentError, EndOfStreamError, PeerDiedError, Ring
 import { Constants, EndCounters, SpscHeader } from '../layout.js';
 import { describe } from '../memory/names.js';
 import type { Segment } from '../memory/segment.js';
-import { AdaptiveSpin, LONGEST_SPIN_MS, WAIT_MODES, type WaitMode } from '../wait/adaptive-spin.js';
-import { type Condition, NOT_YET, type NotYet } from '../wait/condition.js';
-import { checkWaitOptions, deadlineOf, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
-import { waitSync } from '../wait/wait-sync.js';
-import { settled, Waiters } from '../wait/waiters.js';
+import { WAIT_MODES, type WaitMode } from '../wait/adaptive-spin.js';
+import type { Condition, NotYet } from '../wait/condition.js';
+import { checkWaitOptions, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
+import { WaitingLine } from '../wait/waiting-line.js';
 import { prepareToSleep } from './position.js';
 import {
   checkHolder,
@@ -168,8 +167,7 @@ export abstract class SpscEnd implements Condition, Disposable {
   /** @internal */ protected readonly layout: SpscLayout;
   /** @internal Kept from being collected, and its segment closed, while an end is in use. */
   protected readonly ring: object;
-  /** @internal */ protected readonly waiters: Waiters;
-  /** @internal */ protected readonly spin: AdaptiveSpin;
+  readonly #line: WaitingLine;
   readonly #mine: Role;
   readonly #peer: Role;
   #closed = false;
@@ -186,8 +184,7 @@ export abstract class SpscEnd implements Condition, Disposable {
     this.watched = words.watched;
     this.role = words.peer.word;
     this.counters = words.counters;
-    this.spin = new AdaptiveSpin(layout.mode, LONGEST_SPIN_MS);
-    this.waiters = new Waiters(this);
+    this.#line = new WaitingLine(this);
     takeRole(words.mine);
   }
 
@@ -204,7 +201,7 @@ export abstract class SpscEnd implements Condition, Disposable {
     this.#closed = true;
     const message = `the ${this.#mine.name} of ${this.segment.label} was closed`;
     this.endLoans();
-    this.waiters.close(message);
+    this.#line.close(message);
     if (!this.segment.closed) leaveRole(this.#mine);
     const ends = openEnds.get(this.segment.identity);
     if (ends?.get(this.#mine.name)?.deref() === this) ends.delete(this.#mine.name);
@@ -217,13 +214,13 @@ export abstract class SpscEnd implements Condition, Disposable {
 
   /** A pending asynchronous operation keeps the process alive: the default. */
   ref(): this {
-    this.waiters.referenced = true;
+    this.#line.referenced = true;
     return this;
   }
 
   /** Lets the process end though an operation is pending. */
   unref(): this {
-    this.waiters.referenced = false;
+    this.#line.referenced = false;
     return this;
   }
 
@@ -281,14 +278,10 @@ export abstract class SpscEnd implements Condition, Disposable {
   ): Promise<Result> {
     try {
       if (options !== undefined) checkRingWaitOptions(options);
-      if (!this.waiters.any && !options?.signal?.aborted) {
-        const result = attempt();
-        if (result !== NOT_YET) return settled(result);
-      }
-      return this.waiters.wait(attempt, { ...options, what, waitForPeer: options?.onPeerGone === 'wait' });
     } catch (error) {
       return Promise.reject(error);
     }
+    return this.#line.async(what, options, attempt, options?.onPeerGone === 'wait');
   }
 
   /** @internal The same, blocking the thread. */
@@ -298,12 +291,7 @@ export abstract class SpscEnd implements Condition, Disposable {
     attempt: () => Result | NotYet,
   ): Result {
     if (options !== undefined) checkRingWaitOptions(options);
-    const { waiters } = this;
-    return waitSync(what, this, this.spin, deadlineOf(options?.timeoutMs), options?.onPeerGone === 'wait', () => {
-      if (!waiters.any) return attempt();
-      waiters.serve(); // Those that wait already come first.
-      return waiters.any ? NOT_YET : attempt();
-    });
+    return this.#line.sync(what, options, attempt, options?.onPeerGone === 'wait');
   }
 
   /** @internal */

@@ -6,6 +6,7 @@ import { Constants, EndCounters, RecordHeader, SpscHeader } from '../layout.js';
 import { describe } from '../memory/names.js';
 import { NOT_YET, type NotYet } from '../wait/condition.js';
 import { loadPosition, movePosition } from './position.js';
+import { checkBytes } from './record-bytes.js';
 import {
   brokenPipe,
   EndState,
@@ -85,7 +86,7 @@ export class SpscProducer extends SpscEnd {
    */
   tryPush(record: Uint8Array): boolean {
     if (this.#state !== EndState.free) this.refuse(this.#state);
-    if (!(record instanceof Uint8Array)) checkBytes(record);
+    checkBytes(record);
     const byteLength = record.length;
     const at = this.#reserve(this.#tail, byteLength);
     if (at === NO_ROOM) return false;
@@ -120,7 +121,7 @@ export class SpscProducer extends SpscEnd {
     if (!Array.isArray(records))
       throw new TypeError(`records must be an array of Uint8Array, not ${describe(records)}`);
     for (const record of records) {
-      if (!(record instanceof Uint8Array)) checkBytes(record);
+      checkBytes(record);
       if (record.length > this.#maxByteLength) throw this.#tooLong(record.length);
     }
     let tail = this.#tail;
@@ -324,12 +325,3 @@ function checkWritten(written: unknown, byteLength: number): number {
 
 // No position: those are multiples of the alignment.
 const NO_ROOM = 1;
-
-// Arrays of another realm are no instances of this one's Uint8Array, but this getter knows them, and cannot be faked.
-const typedArrayName = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag)
-  ?.get as () => string | undefined;
-
-function checkBytes(record: unknown): void {
-  if (typedArrayName.call(record) === 'Uint8Array') return;
-  throw new TypeError(`a record must be a Uint8Array, not ${describe(record)}`);
-}

@@ -135,6 +135,60 @@ struct RecordHeader {
 static_assert(sizeof(RecordHeader) == 8);
 inline constexpr uint32_t kPaddingFlag = 1;  // No record: the rest of this lap is empty, go on at its end.
 
+// What a participant of a ring without roles has done. Only it writes, nobody decides by it; the next holder of the id
+// counts on, so sums stay right.
+//        0   48 counts              participant  binary64 each: pushed, popped, spins, parks, wakeUps, liveness checks
+struct alignas(kIsolationBytes) ParticipantCounters {
+  std::atomic<double> pushed, popped, spins, parks, wakeUps, livenessChecks;
+};
+static_assert(sizeof(ParticipantCounters) == kIsolationBytes);
+
+// Body of Kind::mpmc; the protocol is in mpmc_slots.hpp.
+//        0    4 slots               creator      power of two, kMinMpmcSlots .. kMaxMpmcSlots
+//        4    4 slotByteLength      creator      longest message, in bytes
+//        8    4 payloadOffset       creator      from a slot's start: 24, or 64 if payloads start at multiples of 64
+//       12    4 stride              creator      from a slot to the next, a multiple of 64
+//       16    4 slotsOffset         creator      from the body's start, behind the counters
+//       20    4 wait                creator      WaitMode that handles use unless told otherwise
+//      128    4 tail                all          hint: position behind the last queued message
+//      256    4 head                all          hint: position of the first message not taken
+//      384    4 ended              all          1: no more messages
+//      388    4 abandoned           recoverers   messages whose writer died
+//      392    4 redelivered         all          messages that were queued again
+//      512    8 filled              all          event count of consumers that sleep with a limit
+//      520    8 quiet               all          event count of consumers that sleep without one
+//      640    8 freed               all          event count of producers
+//      768    . counters            participants ParticipantCounters[maxParticipants], then the slots
+struct MpmcHeader {
+  uint32_t slots, slotByteLength, payloadOffset, stride, slotsOffset, wait;
+  alignas(kIsolationBytes) std::atomic<uint32_t> tail;
+  alignas(kIsolationBytes) std::atomic<uint32_t> head;
+  alignas(kIsolationBytes) std::atomic<uint32_t> ended;
+  std::atomic<uint32_t> abandoned, redelivered;
+  alignas(kIsolationBytes) EventCountWords filled;
+  EventCountWords quiet;
+  alignas(kIsolationBytes) EventCountWords freed;
+};
+static_assert(sizeof(MpmcHeader) == 768 && offsetof(MpmcHeader, tail) == 128 && offsetof(MpmcHeader, head) == 256);
+static_assert(offsetof(MpmcHeader, ended) == 384 && offsetof(MpmcHeader, redelivered) == 392);
+static_assert(offsetof(MpmcHeader, filled) == 512 && offsetof(MpmcHeader, quiet) == 520);
+static_assert(offsetof(MpmcHeader, freed) == 640);
+
+inline constexpr uint32_t kMinMpmcSlots = 2;
+inline constexpr uint32_t kMaxMpmcSlots = uint32_t{1} << 16;
+inline constexpr uint32_t kMaxSlotByteLength = uint32_t{1} << 30;
+inline constexpr uint32_t kMaxMpmcParticipants = 4095;  // A slot's state has 12 bits for owner + 1.
+
+//        0    4 state               all          phase, owner, version: mpmc_slots.hpp
+//        4    8 order               all          the cells of positions slot, slot + slots: mpmc_slots.hpp
+//       12    4 byteLength          owner        of the message
+//       16    4 position            owner        where the message was queued, or was about to be
+//       20    4 deliveries          owner        how often it was handed out, this time included
+struct MpmcSlot {
+  std::atomic<uint32_t> state, order[2], byteLength, position, deliveries;
+};
+static_assert(sizeof(MpmcSlot) == 24 && offsetof(MpmcSlot, order) == 4 && offsetof(MpmcSlot, deliveries) == 20);
+
 enum class WaitMode : uint32_t { adaptive = 0, spin = 1, park = 2 };
 
 static_assert(std::atomic<uint32_t>::is_always_lock_free, "a lock inside the atomic would not be shared");

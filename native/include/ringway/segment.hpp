@@ -22,6 +22,7 @@
 #include <sys/statvfs.h>
 #include <utility>
 
+#include "ringway/mpmc_slots.hpp"
 #include "ringway/position.hpp"
 #include "ringway/presence.hpp"
 #include "ringway/role.hpp"
@@ -140,14 +141,22 @@ inline void tellOfRoles(SpscHeader& ring) noexcept {
   EventCount(ring.roleChanged).notify();
 }
 
-// The words of a segment that may name a participant. One list for everybody who settles or leaves: a kind that is
-// missing here would keep its dead for ever. visit(RoleWords&) says whether it changed the role.
-template <class Visit>
-void forEachRole(std::byte* base, const SegmentShape& shape, Visit&& visit) noexcept {
-  if (shape.kind == Kind::spsc && shape.byteLength - shape.bodyOffset >= sizeof(SpscHeader)) {
-    auto& ring = *reinterpret_cast<SpscHeader*>(base + shape.bodyOffset);
-    const bool producer = visit(ring.producer), consumer = visit(ring.consumer);
+// Clears every word of the segment that names participant `id`: one place for everybody who settles or leaves, since a
+// word that is forgotten would name its dead for ever, or, worse, the next holder of the id. Messages that it held go to
+// participant `heir`; without one (-1: a newcomer that has no id yet) they are left for later.
+//   onRole(RoleWords&) says whether it changed the role.
+template <class OnRole>
+void clearParticipant(std::byte* base, const SegmentShape& shape, uint32_t id, int heir, OnRole&& onRole) noexcept {
+  std::byte* body = base + shape.bodyOffset;
+  const uint64_t byteLength = shape.byteLength - shape.bodyOffset;
+  if (shape.kind == Kind::spsc && byteLength >= sizeof(SpscHeader)) {
+    auto& ring = *reinterpret_cast<SpscHeader*>(body);
+    const bool producer = onRole(ring.producer), consumer = onRole(ring.consumer);
     if (producer || consumer) tellOfRoles(ring);
+  }
+  MpmcSlots slots;
+  if (shape.kind == Kind::mpmc && heir >= 0 && MpmcSlots::bind(body, byteLength, shape.maxParticipants, slots)) {
+    if (slots.settle(id, static_cast<uint32_t>(heir))) slots.wakeAll();
   }
 }
 
@@ -243,7 +252,8 @@ class Segment {
   // last. Views of the memory stay safe: they now read private zero pages, and writes go nowhere. Idempotent.
   void close() noexcept {
     if (!open()) return;
-    forEachRole(base_, shape_, [this](RoleWords& role) { return leaveRole(role, participantId()); });
+    const uint32_t me = participantId();
+    clearParticipant(base_, shape_, me, participant_, [me](RoleWords& role) { return leaveRole(role, me); });
     // One step for the other threads of this process, which may be inside a system call or a memcpy on these pages.
     // With the last mapping of its description gone, the kernel drops our presence lock.
     // Where the system refuses that (strict overcommit), the pages stay as they are until unmapped: a view that crashes
@@ -274,7 +284,7 @@ class Segment {
     if (const int error = checkProbe()) return error;
     const Pin pin(probe_.get(), id);
     if (!pin) return 0;
-    settlePinned(base_, shape_, id);
+    settlePinned(base_, shape_, id, participant_);
     return 1;
   }
 
@@ -350,17 +360,19 @@ class Segment {
     }
     if (const auto failure = made.map(file.get())) return failure;
     const int id = joinPresence(file.get(), *made.header(), made.participants(), made.shape_.maxParticipants,
-                                [&made](uint32_t dead) { settlePinned(made.base_, made.shape_, dead); });
+                                [&made](uint32_t dead) { settlePinned(made.base_, made.shape_, dead, -1); });
     if (id < 0) return Failure::of("fcntl(F_OFD_SETLK)", -id);
     made.participant_ = id;
+    // What the last holder of our id left behind names us from now on, and nobody else may touch it.
+    clearParticipant(made.base_, made.shape_, made.participantId(), id, [](RoleWords&) { return false; });
     made.path_ = path;
     return {};
   }
 
   // The caller pins `id` through some description, so its holder is dead and no newcomer can take the entry.
-  static void settlePinned(std::byte* base, const SegmentShape& shape, uint32_t id) noexcept {
+  static void settlePinned(std::byte* base, const SegmentShape& shape, uint32_t id, int heir) noexcept {
     const auto* entries = reinterpret_cast<const ParticipantEntry*>(base + shape.participantsOffset);
-    forEachRole(base, shape, [&](RoleWords& role) { return settleRole(role, id, entries[id]); });
+    clearParticipant(base, shape, id, heir, [&](RoleWords& role) { return settleRole(role, id, entries[id]); });
   }
 
   // Maps the file, and opens the probe description beside the one that `fd` stands for.

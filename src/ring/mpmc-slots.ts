@@ -1,0 +1,359 @@
+// The many-to-many ring's protocol, without its waits; twin of native/include/ringway/mpmc_slots.hpp, which has the
+// states, the steps (S1, Q1) and the argument. Recovery (S7 to S9) is there alone: between threads, nobody is judged dead.
+// Atomics are sequentially consistent, as much as any step needs.
+
+import { CorruptSegmentError } from '../errors.js';
+import { Constants, EventCountWords, MpmcHeader, MpmcSlot, ParticipantCounters } from '../layout.js';
+import { notify } from '../memory/event-count.js';
+import type { Segment } from '../memory/segment.js';
+import { WAIT_MODES, type WaitMode } from '../wait/adaptive-spin.js';
+
+const { slotFree, slotWriting, slotReady, slotReading, slotAgainBit, slotOwnerShift, slotOwnerMask, slotVersionUnit } =
+  Constants;
+const PHASE_MASK = 3;
+const VERSION_MASK = -slotVersionUnit;
+
+export interface MpmcShape {
+  slots: number;
+  slotByteLength: number;
+  alignment: 8 | 64;
+  wait: WaitMode;
+}
+
+function payloadOffsetFor(alignment: number): number {
+  return alignment === 64 ? 64 : MpmcSlot.payload;
+}
+
+function strideFor(slotByteLength: number, payloadOffset: number): number {
+  return Math.ceil((payloadOffset + slotByteLength) / 64) * 64;
+}
+
+function slotsOffsetFor(maxParticipants: number): number {
+  return MpmcHeader.counters + maxParticipants * ParticipantCounters.next;
+}
+
+export function mpmcByteLength({ slots, slotByteLength, alignment }: MpmcShape, maxParticipants: number): number {
+  return slotsOffsetFor(maxParticipants) + slots * strideFor(slotByteLength, payloadOffsetFor(alignment));
+}
+
+/** Writes the header of an empty ring into zeroed memory. */
+export function formatMpmc(segment: Segment, { slots, slotByteLength, alignment, wait }: MpmcShape): void {
+  const put = (offset: number, value: number) => {
+    segment.words[(segment.bodyOffset + offset) >> 2] = value;
+  };
+  const payloadOffset = payloadOffsetFor(alignment);
+  put(MpmcHeader.slots, slots);
+  put(MpmcHeader.slotByteLength, slotByteLength);
+  put(MpmcHeader.payloadOffset, payloadOffset);
+  put(MpmcHeader.stride, strideFor(slotByteLength, payloadOffset));
+  put(MpmcHeader.slotsOffset, slotsOffsetFor(segment.maxParticipants));
+  put(MpmcHeader.wait, WAIT_MODES[wait]);
+}
+
+/** Who holds the slots at one moment. */
+export interface Census {
+  /** Slots that are not free. */
+  used: number;
+  /** Nobody holds anything and nothing is queued. */
+  quiet: boolean;
+  /** Something may still be queued without anybody's death or nack: it is being written, or is there. */
+  pending: boolean;
+  /** Another participant reads a message, which may come again. */
+  lent: boolean;
+  /** This participant reads a message. */
+  lentHere: boolean;
+  /** Participants, other than this one, that are named. */
+  owners: Set<number>;
+}
+
+export class MpmcSlots {
+  readonly segment: Segment;
+  readonly shape: MpmcShape;
+  /** Offsets from the segment's start, in bytes. */
+  readonly tail: number;
+  readonly filled: number;
+  readonly quiet: number;
+  readonly freed: number;
+  readonly ended: number;
+  readonly counters: number;
+  readonly #words: Int32Array;
+  readonly #count: number;
+  readonly #indexMask: number;
+  readonly #lapMask: number;
+  readonly #maxSteps: number;
+  readonly #first: number; // The first slot, as an index of a word; so is the stride.
+  readonly #stride: number;
+  readonly #payload: number; // From a slot's start, in bytes.
+  readonly #tailIndex: number;
+  readonly #headIndex: number;
+  readonly #filledIndex: number;
+  readonly #quietIndex: number;
+  readonly #freedIndex: number;
+  readonly #owner: number; // Our id in the place where a state has it.
+
+  /**
+   * Checks the body of a segment; what is fixed is copied, since a peer may scribble over it at any time.
+   * @throws {CorruptSegmentError} naming the field that does not fit
+   */
+  constructor(segment: Segment) {
+    const { words, bodyOffset, maxParticipants } = segment;
+    const refuse = (why: string): never => {
+      throw new CorruptSegmentError(`${segment.label} contradicts itself: ${why}`);
+    };
+    if (segment.byteLength - bodyOffset < MpmcHeader.counters) refuse(`${segment.byteLength} bytes hold no ring`);
+    const field = (offset: number) => words[(bodyOffset + offset) >> 2] >>> 0;
+    const slots = field(MpmcHeader.slots);
+    const slotByteLength = field(MpmcHeader.slotByteLength);
+    const payloadOffset = field(MpmcHeader.payloadOffset);
+    const stride = field(MpmcHeader.stride);
+    const slotsOffset = field(MpmcHeader.slotsOffset);
+    const wait = field(MpmcHeader.wait);
+    if (maxParticipants > Constants.maxMpmcParticipants) refuse(`maxParticipants is ${maxParticipants}`);
+    if (slots < Constants.minMpmcSlots || slots > Constants.maxMpmcSlots || (slots & (slots - 1)) !== 0) {
+      refuse(`slots is ${slots}`);
+    }
+    if (slotByteLength === 0 || slotByteLength > Constants.maxSlotByteLength) {
+      refuse(`slotByteLength is ${slotByteLength}`);
+    }
+    if (payloadOffset !== MpmcSlot.payload && payloadOffset !== 64) refuse(`payloadOffset is ${payloadOffset}`);
+    if (stride !== strideFor(slotByteLength, payloadOffset)) refuse(`stride is ${stride}`);
+    if (slotsOffset !== slotsOffsetFor(maxParticipants)) refuse(`slotsOffset is ${slotsOffset}`);
+    if (segment.byteLength - bodyOffset < slotsOffset + slots * stride) {
+      refuse(`${slots} slots of ${stride} bytes in ${segment.byteLength}`);
+    }
+    const mode = (Object.keys(WAIT_MODES) as WaitMode[]).find((name) => WAIT_MODES[name] === wait);
+    if (mode === undefined) refuse(`wait is ${wait}`);
+    this.segment = segment;
+    this.shape = { slots, slotByteLength, alignment: payloadOffset === 64 ? 64 : 8, wait: mode as WaitMode };
+    this.tail = bodyOffset + MpmcHeader.tail;
+    this.filled = bodyOffset + MpmcHeader.filled;
+    this.quiet = bodyOffset + MpmcHeader.quiet;
+    this.freed = bodyOffset + MpmcHeader.freed;
+    this.ended = bodyOffset + MpmcHeader.ended;
+    this.counters = bodyOffset + MpmcHeader.counters + segment.participantId * ParticipantCounters.next;
+    this.#words = words;
+    this.#count = slots;
+    this.#indexMask = slots - 1;
+    this.#lapMask = -2 * slots;
+    this.#maxSteps = 8 * slots + 10_000;
+    this.#first = (bodyOffset + slotsOffset) >> 2;
+    this.#stride = stride >> 2;
+    this.#payload = payloadOffset;
+    this.#tailIndex = this.tail >> 2;
+    this.#headIndex = (bodyOffset + MpmcHeader.head) >> 2;
+    this.#filledIndex = (this.filled + EventCountWords.asleep) >> 2;
+    this.#quietIndex = (this.quiet + EventCountWords.asleep) >> 2;
+    this.#freedIndex = (this.freed + EventCountWords.asleep) >> 2;
+    this.#owner = (segment.participantId + 1) << slotOwnerShift;
+  }
+
+  /** Where a slot's payload starts, in bytes from the segment's start. */
+  payloadOf(slot: number): number {
+    return ((this.#first + slot * this.#stride) << 2) + this.#payload;
+  }
+
+  /**
+   * The length of a message that was taken.
+   * @throws {CorruptSegmentError} if it cannot be
+   */
+  byteLengthOf(slot: number): number {
+    const byteLength = this.#words[this.#first + slot * this.#stride + (MpmcSlot.byteLength >> 2)] >>> 0;
+    if (byteLength > this.shape.slotByteLength) throw this.#corrupt(`slot ${slot} holds ${byteLength} bytes`);
+    return byteLength;
+  }
+
+  /** How often a message that was taken has been handed out, this time included. At least 2 if it came again. */
+  deliveriesOf(slot: number): number {
+    const at = this.#first + slot * this.#stride;
+    const again = (this.#words[at] & slotAgainBit) !== 0;
+    return Math.max(this.#words[at + (MpmcSlot.deliveries >> 2)] >>> 0, again ? 2 : 1);
+  }
+
+  /** S1. A slot to write a message in, or -1 if none is free. */
+  claim(): number {
+    const words = this.#words;
+    const start = words[this.#tailIndex]; // Where to look first is a guess: slots come free in about that order.
+    for (let i = 0; i < this.#count; i++) {
+      const slot = (start + i) & this.#indexMask;
+      const at = this.#first + slot * this.#stride;
+      const found = words[at]; // A guess too: the compare-exchange decides.
+      if ((found & PHASE_MASK) !== slotFree) continue;
+      const mine = (found & VERSION_MASK) | this.#owner | slotWriting;
+      if (Atomics.compareExchange(words, at, found, mine) !== found) continue; // A.
+      words[at + (MpmcSlot.deliveries >> 2)] = 0; // Ours now.
+      return slot;
+    }
+    return -1;
+  }
+
+  /** S2, S5. By its owner: the slot is free. */
+  free(slot: number): void {
+    const at = this.#first + slot * this.#stride;
+    Atomics.store(this.#words, at, (this.#words[at] & VERSION_MASK) + slotVersionUnit); // A.
+  }
+
+  /** S3, Q1. By its owner: the message is whole and queued. */
+  commit(slot: number, byteLength: number): void {
+    const at = this.#first + slot * this.#stride;
+    this.#words[at + (MpmcSlot.byteLength >> 2)] = byteLength;
+    Atomics.store(this.#words, at, (this.#words[at] & VERSION_MASK) | this.#owner | slotReady); // A.
+    this.#queue(slot);
+  }
+
+  /** S6. By its owner: the message goes to the end of the queue, marked. */
+  nack(slot: number): void {
+    const at = this.#first + slot * this.#stride;
+    Atomics.add(this.#words, (this.segment.bodyOffset + MpmcHeader.redelivered) >> 2, 1); // For people only.
+    Atomics.store(this.#words, at, (this.#words[at] & VERSION_MASK) | slotAgainBit | this.#owner | slotReady); // A.
+    this.#queue(slot);
+  }
+
+  /**
+   * Q3, S4. Takes the message at the head of the queue.
+   * @returns its slot, or -1 if nothing is queued
+   */
+  take(): number {
+    const words = this.#words;
+    let position = Atomics.load(words, this.#headIndex);
+    for (let step = 0; step < this.#maxSteps; step++) {
+      const cell = this.#cellOf(position);
+      const word = Atomics.load(words, cell); // B.
+      const ahead = this.#lapsAhead(word, position);
+      if (ahead !== 0) {
+        position = this.#past(this.#headIndex, position, ahead);
+        continue;
+      }
+      if ((word & 1) === 0) return -1;
+      const slot = (word & ~this.#lapMask) >>> 1;
+      const at = this.#first + slot * this.#stride;
+      const found = Atomics.load(words, at); // A.
+      if ((found & PHASE_MASK) === slotReady) {
+        if (Atomics.load(words, cell) !== word) continue; // Somebody was quicker; not a later message of the slot.
+        const mine = (found & (VERSION_MASK | slotAgainBit)) | this.#owner | slotReading;
+        if (Atomics.compareExchange(words, at, found, mine) !== found) continue; // A.
+        this.#empty(cell, word, position);
+        words[at + (MpmcSlot.deliveries >> 2)]++; // Ours now.
+        return slot;
+      }
+      this.#empty(cell, word, position); // Q4, for whoever took it and is slow.
+    }
+    throw this.#corrupt(`the head of its queue is ${position >>> 0}`);
+  }
+
+  /** Whether take() would find a message now, or has to help before it can tell. */
+  mayTake(): boolean {
+    const position = Atomics.load(this.#words, this.#headIndex);
+    const word = Atomics.load(this.#words, this.#cellOf(position)); // B; and A of event_count.hpp, before a sleep.
+    return this.#lapsAhead(word, position) !== 0 || (word & 1) !== 0;
+  }
+
+  /** Whether a slot is free, for producers before they sleep. */
+  mayClaim(): boolean {
+    for (let slot = 0; slot < this.#count; slot++) {
+      const state = Atomics.load(this.#words, this.#first + slot * this.#stride); // event_count.hpp, A.
+      if ((state & PHASE_MASK) === slotFree) return true;
+    }
+    return false;
+  }
+
+  /** Whether the slot is free that is likely the first to come free: a cheap look while spinning. */
+  oldestIsFree(): boolean {
+    const slot = this.#words[this.#tailIndex] & this.#indexMask;
+    return (Atomics.load(this.#words, this.#first + slot * this.#stride) & PHASE_MASK) === slotFree; // A.
+  }
+
+  census(): Census {
+    const me = this.segment.participantId;
+    const found: Census = { used: 0, quiet: true, pending: false, lent: false, lentHere: false, owners: new Set() };
+    for (let slot = 0; slot < this.#count; slot++) {
+      const state = Atomics.load(this.#words, this.#first + slot * this.#stride); // event_count.hpp, A.
+      const phase = state & PHASE_MASK;
+      if (phase === slotFree) continue;
+      found.quiet = false;
+      found.used++;
+      const owner = ((state >>> slotOwnerShift) & slotOwnerMask) - 1;
+      if (phase !== slotReading) found.pending = true;
+      else if (owner === me) found.lentHere = true;
+      else found.lent = true;
+      if (owner >= 0 && owner !== me) found.owners.add(owner);
+    }
+    return found;
+  }
+
+  /** The stream was ended, or what kept it from being over has gone. */
+  tellOfEnd(): void {
+    for (const eventCount of [this.filled, this.quiet, this.freed]) notify(this.segment, eventCount);
+  }
+
+  /** After S1, before S3: whoever sleeps without a limit learns that something is being written. */
+  tellOfClaim(): void {
+    if (Atomics.load(this.#words, this.#quietIndex) !== 0) notify(this.segment, this.quiet); // event_count.hpp, A.
+  }
+
+  /** After Q1. */
+  tellOfMessage(): void {
+    if (Atomics.load(this.#words, this.#filledIndex) !== 0) notify(this.segment, this.filled); // event_count.hpp, A.
+  }
+
+  /** After S2, S5. */
+  tellOfRoom(): void {
+    if (Atomics.load(this.#words, this.#freedIndex) !== 0) notify(this.segment, this.freed); // event_count.hpp, A.
+  }
+
+  // The word of the cell that a position belongs to.
+  #cellOf(position: number): number {
+    const at = this.#first + (position & this.#indexMask) * this.#stride + (MpmcSlot.order >> 2);
+    return (position & this.#count) === 0 ? at : at + 1;
+  }
+
+  // How far a cell is ahead of a position that it belongs to: 0 if it stands for that position still.
+  #lapsAhead(word: number, position: number): number {
+    return ((word & this.#lapMask) - (position & this.#lapMask)) | 0;
+  }
+
+  // Q1. Puts a READY slot at the end of the queue.
+  #queue(slot: number): void {
+    const words = this.#words;
+    let position = Atomics.load(words, this.#tailIndex);
+    for (let step = 0; step < this.#maxSteps; step++) {
+      const cell = this.#cellOf(position);
+      const word = Atomics.load(words, cell);
+      const ahead = this.#lapsAhead(word, position);
+      if (ahead === 0 && (word & 1) === 0) {
+        words[this.#first + slot * this.#stride + (MpmcSlot.position >> 2)] = position; // Before the cell: S9.
+        const full = (position & this.#lapMask) | (slot << 1) | 1;
+        if (Atomics.compareExchange(words, cell, word, full) !== word) continue; // B.
+        this.#help(this.#tailIndex, position);
+        return;
+      }
+      position = this.#past(this.#tailIndex, position, ahead === 0 ? 1 : ahead);
+    }
+    throw this.#corrupt(`the tail of its queue is ${position >>> 0}`);
+  }
+
+  // Q4, Q6.
+  #empty(cell: number, word: number, position: number): void {
+    Atomics.compareExchange(this.#words, cell, word, ((position & this.#lapMask) + 2 * this.#count) | 0);
+    this.#help(this.#headIndex, position);
+  }
+
+  // Q2, Q6.
+  #help(hint: number, position: number): void {
+    Atomics.compareExchange(this.#words, hint, position, (position + 1) | 0);
+  }
+
+  // Where to look after a cell that does not stand for its position any more.
+  #past(hint: number, position: number, ahead: number): number {
+    let next = position;
+    if (ahead > 0) {
+      this.#help(hint, position);
+      next = (position + 1) | 0;
+    }
+    const now = Atomics.load(this.#words, hint);
+    return ((now - next) | 0) > 0 ? now : next;
+  }
+
+  #corrupt(why: string): CorruptSegmentError {
+    return new CorruptSegmentError(`${this.segment.label} contradicts itself: ${why}`);
+  }
+}

@@ -1,0 +1,616 @@
+// A ring for many producers and many consumers: each message goes to exactly one of them. The protocol is in
+// mpmc-slots.ts, what is waited for in mpmc-waits.ts.
+
+import { ClosedError, EndOfStreamError, MessageSizeError } from '../errors.js';
+import { Constants, MpmcHeader, ParticipantCounters } from '../layout.js';
+import { checkName, describe } from '../memory/names.js';
+import { type Backend, participantPid, type Segment, type SegmentHandle } from '../memory/segment.js';
+import {
+  attachOrCreate,
+  attachSegment,
+  checkInteger,
+  createSegment,
+  nameOf,
+  otherShape,
+  unlink,
+} from '../memory/shared-object.js';
+import { whenLinked } from '../memory/when-linked.js';
+import { warn } from '../runtime.js';
+import type { WaitMode } from '../wait/adaptive-spin.js';
+import { NOT_YET } from '../wait/condition.js';
+import { checkWaitOptions, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
+import { WaitingLine } from '../wait/waiting-line.js';
+import { Lease, type Lessor } from './lease.js';
+import { checkMpmcOptions, type MpmcRingOptions } from './mpmc-options.js';
+import { formatMpmc, MpmcSlots, mpmcByteLength } from './mpmc-slots.js';
+import { MessageCondition, RoomCondition, streamEnded } from './mpmc-waits.js';
+import { checkBytes } from './record-bytes.js';
+import type { ParticipantInfo } from './spsc.js';
+import { type AttachOptions, checkWait } from './spsc-options.js';
+import { Claim, DEBUG_VIEWS, Loan, poison } from './views.js';
+
+/** A snapshot; counts of other processes may be a moment old, and after a death one message off. */
+export interface MpmcRingStats {
+  /** Slots. */
+  capacity: number;
+  /** Slots that hold something: a message in the queue, a claim, a lease. */
+  used: number;
+  /** Messages, since the ring was created. */
+  pushed: number;
+  /** Messages that were popped or acked, since the ring was created. */
+  popped: number;
+  /** How often somebody watched memory before sleeping. */
+  spins: number;
+  /** How often somebody went to sleep. */
+  parks: number;
+  /** How often a sleeper was woken. */
+  wakeUps: number;
+  /** How often a message was queued again. */
+  redelivered: number;
+  /** Messages whose writer died before it committed. */
+  abandoned: number;
+  /** False when the name was removed; those who are attached go on. */
+  linked: boolean;
+  /** Open handles. */
+  participants: ParticipantInfo[];
+}
+
+/**
+ * A ring of messages of up to `slotByteLength` bytes between any number of producers and consumers, in different processes
+ * or threads. There are no roles: every handle can do both. What somebody holds, a claim or a lease, holds up nobody else.
+ *
+ * Delivery: `tryPop` and its kin at most once, `tryTake` and its kin at least once. Order is that of the commits; a message
+ * that comes again is queued anew.
+ */
+export class MpmcRing implements Disposable {
+  readonly #segment: Segment;
+  readonly #slots: MpmcSlots;
+  readonly #mode: WaitMode;
+  readonly #room: WaitingLine;
+  readonly #messages: WaitingLine;
+  // Weak, so that what a program forgets is collected and given back.
+  readonly #held: Held = new Map();
+  readonly #lessor: Lessor;
+
+  /** @internal Use create() or attach(). */
+  private constructor(segment: Segment, mode?: WaitMode) {
+    this.#segment = segment;
+    this.#slots = new MpmcSlots(segment);
+    this.#mode = mode ?? this.#slots.shape.wait;
+    this.#room = new WaitingLine(new RoomCondition(this.#slots, this.#mode));
+    this.#messages = new WaitingLine(new MessageCondition(this.#slots, this.#mode));
+    this.#lessor = { endLease: (slot, done) => this.#endLease(slot, done) };
+    collected.register(this, segment, this);
+  }
+
+  /**
+   * Makes a ring.
+   * @throws {RangeError | TypeError} for options out of range, with the value
+   * @throws {RingwayError} `EEXIST` if the name is taken; `ENOSPC` if the memory does not fit, before anything is used
+   * @throws {RingwayError} `ERR_RINGWAY_NO_ADDON` for a name or `backend: 'shm'` where there is no addon
+   */
+  static create(options: MpmcRingOptions): MpmcRing {
+    const { shared, shape } = checkMpmcOptions(options);
+    const format = (segment: Segment) => formatMpmc(segment, shape);
+    const byteLength = mpmcByteLength(shape, shared.maxParticipants);
+    return MpmcRing.#open(createSegment(Constants.kindMpmc, byteLength, shared, format));
+  }
+
+  /**
+   * Opens a ring that another process or thread made.
+   * @param target - a name, or the `handle` of a ring
+   * @throws {RingwayError} `ENOENT` if there is none; `EACCES` if it is another user's
+   * @throws {CorruptSegmentError} if it is no ring of this kind and version
+   */
+  static attach(target: string | SegmentHandle, options: AttachOptions = {}): MpmcRing {
+    const mode = options.wait === undefined ? undefined : checkWait(options.wait);
+    return MpmcRing.#open(attachSegment(Constants.kindMpmc, target, options), mode);
+  }
+
+  /**
+   * Opens the ring of that name, or makes it.
+   * @throws {RingwayError} `ERR_RINGWAY_SHAPE` if it is there with other slots; shows both
+   */
+  static createOrAttach(options: MpmcRingOptions & { name: string } & AttachOptions): MpmcRing {
+    const name = checkName(options.name);
+    const attach = () => {
+      const ring = MpmcRing.attach(name, options);
+      try {
+        checkShape(ring, options);
+      } catch (error) {
+        ring.close();
+        throw error;
+      }
+      return ring;
+    };
+    return attachOrCreate(attach, () => MpmcRing.create(options));
+  }
+
+  /**
+   * Waits until a ring of that name is created, and opens it.
+   * @throws {TimeoutError} after `timeoutMs`
+   */
+  static async whenCreated(name: string, options: WaitOptions & AttachOptions = {}): Promise<MpmcRing> {
+    checkName(name);
+    checkWaitOptions(options);
+    return whenLinked(name, options, () => MpmcRing.attach(name, options));
+  }
+
+  /**
+   * Removes a name. Those who have the ring keep it.
+   * @throws {RingwayError} `ENOENT` if there is none
+   */
+  static unlink(name: string): void {
+    unlink(name);
+  }
+
+  static #open(segment: Segment, mode?: WaitMode): MpmcRing {
+    try {
+      return new MpmcRing(segment, mode);
+    } catch (error) {
+      segment.close();
+      throw error;
+    }
+  }
+
+  /** How many messages fit, a power of two. */
+  get slots(): number {
+    return this.#slots.shape.slots;
+  }
+
+  /** The longest message, in bytes. */
+  get slotByteLength(): number {
+    return this.#slots.shape.slotByteLength;
+  }
+
+  /** Messages start at multiples of this, in bytes. */
+  get alignment(): 8 | 64 {
+    return this.#slots.shape.alignment;
+  }
+
+  /** How this handle waits. */
+  get wait(): WaitMode {
+    return this.#mode;
+  }
+
+  /** What the ring is made of. */
+  get backend(): Backend {
+    return this.#segment.backend;
+  }
+
+  /** Undefined for an unnamed ring. */
+  get name(): string | undefined {
+    return nameOf(this.#segment);
+  }
+
+  /** Plain data that attach() takes: in another process for `shm`, in another thread for `sab`. */
+  get handle(): SegmentHandle {
+    return this.#segment.handle;
+  }
+
+  toJSON(): SegmentHandle {
+    return this.handle;
+  }
+
+  /** Whether this handle was closed. */
+  get closed(): boolean {
+    return this.#segment.closed;
+  }
+
+  /** Whether somebody called end(). */
+  get ended(): boolean {
+    this.#checkOpen();
+    return this.#hasEnded();
+  }
+
+  /**
+   * Copies one message into the ring.
+   * Progress: lock-free, and as long as there are slots, but for a system call if a consumer sleeps.
+   * @param message - shape [0 .. slotByteLength]
+   * @returns `false` when no slot is free
+   * @throws {MessageSizeError} if it is longer than `slotByteLength`
+   * @throws {RingwayError} `EPIPE` after end()
+   */
+  tryPush(message: Uint8Array): boolean {
+    this.#checkMessage(message);
+    if (!this.#push(message)) return false;
+    this.#slots.tellOfMessage();
+    return true;
+  }
+
+  /**
+   * Copies one message into the ring as soon as a slot is free.
+   * @param message - shape [0 .. slotByteLength]; read when there is room, so leave it alone until then
+   * @throws {TimeoutError} after `timeoutMs`
+   * @throws {RingwayError} `EPIPE` after end(), whoever called it
+   */
+  push(message: Uint8Array, options?: WaitOptions): Promise<void> {
+    return this.#wait<void>(this.#room, 'push', options, () => (this.tryPush(message) ? undefined : NOT_YET));
+  }
+
+  /** push() that blocks the thread. */
+  pushSync(message: Uint8Array, options?: SyncWaitOptions): void {
+    this.#waitSync<void>(this.#room, 'pushSync', options, () => (this.tryPush(message) ? undefined : NOT_YET));
+  }
+
+  /**
+   * Copies as many messages as there are free slots, in order; others' messages may come in between.
+   * @returns how many were taken, from the start of `messages`
+   * @throws {MessageSizeError} if one is too long; none was taken
+   */
+  tryPushMany(messages: readonly Uint8Array[]): number {
+    if (!Array.isArray(messages)) {
+      throw new TypeError(`messages must be an array of Uint8Array, not ${describe(messages)}`);
+    }
+    for (const message of messages) this.#checkMessage(message);
+    this.#checkOpen();
+    let taken = 0;
+    try {
+      while (taken < messages.length && this.#push(messages[taken])) taken++;
+    } finally {
+      if (taken > 0) this.#slots.tellOfMessage();
+    }
+    return taken;
+  }
+
+  /**
+   * A slot to write one message in, in place. Several claims may be open; none of them holds up anybody.
+   * @param byteLength - 0 to `slotByteLength`, which is the default; commit() may take less
+   * @returns `null` when no slot is free
+   * @throws {RingwayError} `EPIPE` after end()
+   */
+  tryClaim(byteLength: number = this.slotByteLength): Claim | null {
+    this.#checkOpen();
+    checkInteger('byteLength', byteLength, 0, Number.MAX_SAFE_INTEGER);
+    if (byteLength > this.slotByteLength) throw this.#tooLong(byteLength);
+    const slot = this.#claimSlot();
+    if (slot < 0) return null;
+    const claimer = {
+      commitClaim: (_: Claim, written: number) => {
+        this.#held.delete(slot);
+        this.#slots.commit(slot, written);
+        this.#count(ParticipantCounters.pushed);
+        this.#slots.tellOfMessage();
+      },
+      abortClaim: () => {
+        this.#held.delete(slot);
+        this.#free(slot);
+      },
+    };
+    const claim = new Claim(claimer, new Loan(this.#segment, this.#slots.payloadOf(slot), byteLength));
+    this.#hold(slot, claim, false);
+    return claim;
+  }
+
+  /** tryClaim() as soon as a slot is free; errors as of push(). */
+  claim(byteLength?: number, options?: WaitOptions): Promise<Claim> {
+    return this.#wait(this.#room, 'claim', options, () => this.tryClaim(byteLength) ?? NOT_YET);
+  }
+
+  /** claim() that blocks the thread. */
+  claimSync(byteLength?: number, options?: SyncWaitOptions): Claim {
+    return this.#waitSync(this.#room, 'claimSync', options, () => this.tryClaim(byteLength) ?? NOT_YET);
+  }
+
+  /**
+   * Copies the next message out; it is gone then. If the process dies inside, the message is delivered again.
+   * Progress: lock-free, but for a system call if a producer sleeps.
+   * @returns shape [0 .. slotByteLength], or `null` when nothing is queued
+   */
+  tryPop(): Uint8Array | null {
+    this.#checkOpen();
+    const slot = this.#slots.take();
+    if (slot < 0) return null;
+    const offset = this.#slots.payloadOf(slot);
+    const message = this.#segment.bytes.slice(offset, offset + this.#slots.byteLengthOf(slot));
+    this.#done(slot);
+    return message;
+  }
+
+  /**
+   * The next message, copied out as soon as there is one.
+   * @throws {TimeoutError} after `timeoutMs`; nothing was consumed
+   * @throws {EndOfStreamError} after end(), when nothing is left that could still be delivered
+   */
+  pop(options?: WaitOptions): Promise<Uint8Array> {
+    return this.#wait(this.#messages, 'pop', options, () => this.tryPop() ?? NOT_YET);
+  }
+
+  /** pop() that blocks the thread. */
+  popSync(options?: SyncWaitOptions): Uint8Array {
+    return this.#waitSync(this.#messages, 'popSync', options, () => this.tryPop() ?? NOT_YET);
+  }
+
+  /**
+   * Copies up to `limit` messages out.
+   * @returns those that were there, in order
+   */
+  tryPopMany(limit: number): Uint8Array[] {
+    return many(limit, () => this.tryPop());
+  }
+
+  /**
+   * Takes the next message, in place, until it is acked. If it is nacked, or this process dies, it is delivered again. A
+   * lease that the program forgets is nacked when it is collected.
+   * Progress: lock-free, but for a system call if a producer sleeps.
+   * @returns `null` when nothing is queued
+   */
+  tryTake(): Lease | null {
+    this.#checkOpen();
+    const slot = this.#slots.take();
+    if (slot < 0) return null;
+    const loan = new Loan(this.#segment, this.#slots.payloadOf(slot), this.#slots.byteLengthOf(slot));
+    const lease = new Lease(this.#lessor, slot, loan, this.#slots.deliveriesOf(slot));
+    this.#hold(slot, lease, true);
+    return lease;
+  }
+
+  /** tryTake() as soon as there is a message; errors as of pop(). */
+  take(options?: WaitOptions): Promise<Lease> {
+    return this.#wait(this.#messages, 'take', options, () => this.tryTake() ?? NOT_YET);
+  }
+
+  /** take() that blocks the thread. */
+  takeSync(options?: SyncWaitOptions): Lease {
+    return this.#waitSync(this.#messages, 'takeSync', options, () => this.tryTake() ?? NOT_YET);
+  }
+
+  /**
+   * Takes up to `limit` messages.
+   * @returns those that were there, in order
+   */
+  tryTakeMany(limit: number): Lease[] {
+    return many(limit, () => this.tryTake());
+  }
+
+  /** Leases until the end of the stream. Leaving the loop early nacks the last one, unless it was acked or nacked. */
+  async *leases(): AsyncGenerator<Lease, void, undefined> {
+    for (;;) {
+      let lease: Lease;
+      try {
+        lease = await this.take();
+      } catch (error) {
+        if (error instanceof EndOfStreamError) return;
+        throw error;
+      }
+      let left = true;
+      try {
+        yield lease;
+        left = false;
+      } finally {
+        if (left) lease[Symbol.dispose]();
+      }
+    }
+  }
+
+  /**
+   * No more pushes, by anybody: they fail with `EPIPE`. Consumers get what is queued, then the end of the stream. It comes
+   * when nothing is left that could be delivered: also nothing that others hold and might nack or die with; but one that
+   * holds a lease itself is not made to wait for theirs. Idempotent.
+   */
+  end(): void {
+    this.#checkOpen();
+    // Sequentially consistent: a producer that does not see it in #claimSlot() has its claim seen by consumers, who look
+    // for the end with the mark set.
+    Atomics.store(this.#segment.words, this.#slots.ended >> 2, 1);
+    this.#slots.tellOfEnd();
+  }
+
+  /** What the ring has done and who is attached to it. Looks at every slot and asks the kernel for each participant. */
+  stats(): MpmcRingStats {
+    this.#checkOpen();
+    const segment = this.#segment;
+    const { words, doubles, bodyOffset } = segment;
+    const word = (offset: number) => Atomics.load(words, (bodyOffset + offset) >> 2) >>> 0;
+    const sum = (counter: number) => {
+      let total = 0;
+      for (let id = 0; id < segment.maxParticipants; id++) {
+        total += doubles[(bodyOffset + MpmcHeader.counters + id * ParticipantCounters.next + counter) >> 3];
+      }
+      return total;
+    };
+    const participants: ParticipantInfo[] = [];
+    for (let id = 0; id < segment.maxParticipants; id++) {
+      const pid = participantPid(segment, id);
+      if (pid !== 0 && segment.alive(id)) participants.push({ role: 'attached', pid, alive: true });
+    }
+    return {
+      capacity: this.slots,
+      used: this.#slots.census().used,
+      pushed: sum(ParticipantCounters.pushed),
+      popped: sum(ParticipantCounters.popped),
+      spins: sum(ParticipantCounters.spins),
+      parks: sum(ParticipantCounters.parks),
+      wakeUps: sum(ParticipantCounters.wakeUps),
+      redelivered: word(MpmcHeader.redelivered),
+      abandoned: word(MpmcHeader.abandoned),
+      linked: segment.linked,
+      participants,
+    };
+  }
+
+  /**
+   * Gives up this handle: its claims are aborted, its leases nacked, what waits is rejected with ClosedError. Views of it
+   * read zeros, writes to them go nowhere. The ring stays, if it has a name or others hold it. Idempotent.
+   */
+  close(): void {
+    if (this.closed) return;
+    collected.unregister(this);
+    const message = `${this.#segment.label} was closed`;
+    this.#room.close(message);
+    this.#messages.close(message);
+    for (const [slot, { borrowed, isLease }] of this.#held) {
+      borrowed.deref()?.endByClose();
+      if (isLease) this.#slots.nack(slot);
+      else this.#slots.free(slot);
+    }
+    if (this.#held.size > 0) this.#slots.tellOfEnd();
+    this.#held.clear();
+    this.#segment.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** A pending operation keeps the process alive: the default. */
+  ref(): this {
+    this.#room.referenced = this.#messages.referenced = true;
+    return this;
+  }
+
+  /** Lets the process end though an operation is pending. */
+  unref(): this {
+    this.#room.referenced = this.#messages.referenced = false;
+    return this;
+  }
+
+  #push(message: Uint8Array): boolean {
+    const slot = this.#claimSlot();
+    if (slot < 0) return false;
+    if (message.length > 0) this.#segment.bytes.set(message, this.#slots.payloadOf(slot));
+    this.#slots.commit(slot, message.length);
+    this.#count(ParticipantCounters.pushed);
+    return true;
+  }
+
+  // A slot to write in; -1 if none is free.
+  #claimSlot(): number {
+    if (this.#hasEnded()) throw streamEnded(this.#segment.label);
+    const slot = this.#slots.claim();
+    if (slot < 0) return -1;
+    // Again, now that the claim is there for everybody to see: consumers may have found the end before it.
+    if (this.#hasEnded()) {
+      this.#free(slot);
+      throw streamEnded(this.#segment.label);
+    }
+    this.#slots.tellOfClaim();
+    return slot;
+  }
+
+  #free(slot: number): void {
+    if (DEBUG_VIEWS) poison(this.#segment, this.#slots.payloadOf(slot), this.slotByteLength);
+    this.#slots.free(slot);
+    this.#slots.tellOfRoom();
+    if (this.#hasEnded()) this.#slots.tellOfEnd(); // It may have been the last that could be delivered.
+  }
+
+  #done(slot: number): void {
+    this.#count(ParticipantCounters.popped);
+    this.#free(slot);
+  }
+
+  #endLease(slot: number, done: boolean): void {
+    this.#held.delete(slot);
+    if (done) {
+      this.#done(slot);
+      return;
+    }
+    this.#slots.nack(slot);
+    this.#slots.tellOfMessage();
+  }
+
+  #hold(slot: number, borrowed: Lease | Claim, isLease: boolean): void {
+    this.#held.set(slot, { borrowed: new WeakRef(borrowed), isLease });
+    forgotten.register(borrowed, { held: this.#held, slots: this.#slots, slot });
+  }
+
+  #count(counter: number): void {
+    this.#segment.doubles[(this.#slots.counters + counter) >> 3]++;
+  }
+
+  #hasEnded(): boolean {
+    return Atomics.load(this.#segment.words, this.#slots.ended >> 2) !== 0;
+  }
+
+  #checkOpen(): void {
+    if (this.closed) throw new ClosedError(`${this.#segment.label} is closed`);
+  }
+
+  #checkMessage(message: Uint8Array): void {
+    this.#checkOpen();
+    checkBytes(message);
+    if (message.length > this.slotByteLength) throw this.#tooLong(message.length);
+  }
+
+  #tooLong(byteLength: number): MessageSizeError {
+    const limit = this.slotByteLength;
+    return new MessageSizeError(
+      `${byteLength} bytes do not fit into a slot of ${limit}: create the ring with a larger slotByteLength`,
+      byteLength,
+      limit,
+    );
+  }
+
+  #wait<Result>(
+    line: WaitingLine,
+    what: string,
+    options: WaitOptions | undefined,
+    attempt: () => Result | typeof NOT_YET,
+  ): Promise<Result> {
+    try {
+      if (options !== undefined) checkWaitOptions(options);
+      this.#checkOpen();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return line.async(what, options, attempt);
+  }
+
+  #waitSync<Result>(
+    line: WaitingLine,
+    what: string,
+    options: SyncWaitOptions | undefined,
+    attempt: () => Result | typeof NOT_YET,
+  ): Result {
+    if (options !== undefined) checkWaitOptions(options);
+    this.#checkOpen();
+    return line.sync(what, options, attempt);
+  }
+}
+
+// What a handle has lent out, by slot.
+type Held = Map<number, { borrowed: WeakRef<Lease | Claim>; isLease: boolean }>;
+
+// Leases and claims that the program has lost: a live process's are nobody else's to give back.
+const forgotten = new FinalizationRegistry<{ held: Held; slots: MpmcSlots; slot: number }>(({ held, slots, slot }) => {
+  const lost = held.get(slot);
+  if (lost === undefined || lost.borrowed.deref() !== undefined || slots.segment.closed) return;
+  held.delete(slot);
+  if (lost.isLease) slots.nack(slot);
+  else slots.free(slot);
+  slots.tellOfEnd();
+});
+
+// Rings that were never closed: closed when collected, with one warning. The addon gives back what they held.
+let warned = false;
+const collected = new FinalizationRegistry<Segment>((segment) => {
+  if (!warned) {
+    warned = true;
+    warn(`${segment.label} was collected without close(); it is closed now`, 'RINGWAY_NOT_CLOSED');
+  }
+  segment.close();
+});
+
+function many<Item>(limit: number, next: () => Item | null): Item[] {
+  if (limit !== Infinity) checkInteger('limit', limit, 0, Number.MAX_SAFE_INTEGER);
+  const items: Item[] = [];
+  while (items.length < limit) {
+    const item = next();
+    if (item === null) break;
+    items.push(item);
+  }
+  return items;
+}
+
+function checkShape(ring: MpmcRing, options: MpmcRingOptions): void {
+  const { slots, slotByteLength, alignment } = checkMpmcOptions(options).shape;
+  if (ring.slots === slots && ring.slotByteLength === slotByteLength && ring.alignment === alignment) return;
+  const shapeOf = (count: number, length: number, start: number) =>
+    `${count} slots of ${length} bytes and alignment ${start}`;
+  throw otherShape(
+    options.name as string,
+    shapeOf(ring.slots, ring.slotByteLength, ring.alignment),
+    shapeOf(slots, slotByteLength, alignment),
+  );
+}
