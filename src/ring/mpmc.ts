@@ -1,7 +1,7 @@
 // A ring for many producers and many consumers: each message goes to exactly one of them. The protocol is in
 // mpmc-slots.ts, what is waited for in mpmc-waits.ts.
 
-import { ClosedError, EndOfStreamError, MessageSizeError } from '../errors.js';
+import { ClosedError, CorruptSegmentError, EndOfStreamError, MessageSizeError } from '../errors.js';
 import { Constants, MpmcHeader, ParticipantCounters } from '../layout.js';
 import { checkName, describe } from '../memory/names.js';
 import { type Backend, participantPid, type Segment, type SegmentHandle } from '../memory/segment.js';
@@ -441,10 +441,8 @@ export class MpmcRing implements Disposable {
     this.#messages.close(message);
     for (const [slot, { borrowed, isLease }] of this.#held) {
       borrowed.deref()?.endByClose();
-      if (isLease) this.#slots.nack(slot);
-      else this.#slots.free(slot);
+      giveBack(this.#slots, slot, isLease);
     }
-    if (this.#held.size > 0) this.#slots.tellOfEnd();
     this.#held.clear();
     this.#segment.close();
   }
@@ -577,10 +575,19 @@ const forgotten = new FinalizationRegistry<{ held: Held; slots: MpmcSlots; slot:
   const lost = held.get(slot);
   if (lost === undefined || lost.borrowed.deref() !== undefined || slots.segment.closed) return;
   held.delete(slot);
-  if (lost.isLease) slots.nack(slot);
-  else slots.free(slot);
-  slots.tellOfEnd();
+  giveBack(slots, slot, lost.isLease);
 });
+
+// Where nobody is left to be told that the ring is corrupt: the next one who uses it is.
+function giveBack(slots: MpmcSlots, slot: number, isLease: boolean): void {
+  try {
+    if (isLease) slots.nack(slot);
+    else slots.free(slot);
+    slots.tellOfEnd();
+  } catch (error) {
+    if (!(error instanceof CorruptSegmentError)) throw error;
+  }
+}
 
 // Rings that were never closed: closed when collected, with one warning. The addon gives back what they held.
 let warned = false;

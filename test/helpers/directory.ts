@@ -1,16 +1,15 @@
 // A directory of its own for the segments of a test file, so that nothing else's come in between and what was left
 // behind can be seen, and the order in which a test is cleaned up after.
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import type { SpscRing } from 'ringway';
 import { afterAll, afterEach, beforeAll, expect } from 'vitest';
 import { endRemotes } from './remote.js';
 import { startWatchdog } from './watchdog.js';
 
 let directory: string | undefined;
-const opened: SpscRing[] = [];
+const opened: { close(): void }[] = [];
 
 /** Closes the ring after the test. */
-export function opening(ring: SpscRing): SpscRing {
+export function opening<Ring extends { close(): void }>(ring: Ring): Ring {
   opened.push(ring);
   return ring;
 }

@@ -9,6 +9,10 @@ export const BACKENDS = ['shm', 'sab'] as const;
 
 export const DEFAULT_PARTICIPANTS = 64;
 
+interface HasHandle {
+  handle: SegmentHandle;
+}
+
 /** A record that differs from others of its length, and in every byte from its neighbours. */
 export function recordOf(byteLength: number, number = 0): Uint8Array {
   const bytes = new Uint8Array(byteLength);
@@ -17,19 +21,19 @@ export function recordOf(byteLength: number, number = 0): Uint8Array {
 }
 
 /** The file of a ring in shared memory. */
-export function fileOf(ring: { handle: SegmentHandle }): string {
+export function fileOf(ring: HasHandle): string {
   const { handle } = ring;
   if (handle.backend !== 'shm') throw new Error('no file');
   return pathOf(handle.name);
 }
 
 /** Writes a word of the ring's body behind its back. */
-export function pokeBody(ring: SpscRing, offset: number, value: number, maxParticipants = DEFAULT_PARTICIPANTS): void {
+export function pokeBody(ring: HasHandle, offset: number, value: number, maxParticipants = DEFAULT_PARTICIPANTS): void {
   poke(ring, bodyOffsetFor(maxParticipants) + offset, value);
 }
 
 /** Writes a word of the segment behind its back. */
-export function poke(ring: SpscRing, offset: number, value: number): void {
+export function poke(ring: HasHandle, offset: number, value: number): void {
   const { handle } = ring;
   if (handle.backend === 'sab') {
     new Uint32Array(handle.memory)[offset >> 2] = value;
@@ -41,7 +45,7 @@ export function poke(ring: SpscRing, offset: number, value: number): void {
 }
 
 /** A copy of the whole segment. */
-export function imageOf(ring: SpscRing): Uint8Array {
+export function imageOf(ring: HasHandle): Uint8Array {
   const { handle } = ring;
   return new Uint8Array(handle.backend === 'sab' ? new Uint8Array(handle.memory) : readFileSync(fileOf(ring)));
 }
