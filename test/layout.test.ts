@@ -2,7 +2,7 @@
 // segments that test/golden holds. Images change only with the layout version; RINGWAY_GOLDEN=write makes them anew.
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { PeerDiedError, SpscRing, type SpscRingOptions } from 'ringway';
+import { MpmcRing, PeerDiedError, SpscRing, type SpscRingOptions } from 'ringway';
 import { describe, expect, it } from 'vitest';
 import * as layout from '../src/layout.js';
 import { loadNative } from '../src/native.js';
@@ -34,15 +34,16 @@ describe('the layout', () => {
 
   it('is what docs/LAYOUT.md says', () => {
     const text = readFileSync(fileURLToPath(new URL('../docs/LAYOUT.md', import.meta.url)), 'utf8');
-    const [segment, ring] = text.split('## SPSC ring') as [string, string];
-    const rows = (part: string) =>
+    const part = (from: string, to: string) => text.slice(text.indexOf(from), text.indexOf(to, text.indexOf(from)));
+    const rows = (of: string) =>
       Object.fromEntries(
-        [...part.replaceAll("'s counters", 'Counters').matchAll(/^\| (\d+) \|[^|]*\| (\w+) \|/gm)].map(
+        [...of.replaceAll("'s counters", 'Counters').matchAll(/^\| (\d+) \|[^|]*\| (\w+) \|/gm)].map(
           ([, offset, field]) => [field, Number(offset)],
         ),
       );
-    expect(rows(segment)).toEqual(SegmentHeader);
-    expect(rows(ring)).toMatchObject(SpscHeader);
+    expect(rows(part('## Segment', '## SPSC ring'))).toEqual(SegmentHeader);
+    expect(rows(part('## SPSC ring', '## MPMC ring'))).toMatchObject(SpscHeader);
+    expect(rows(part('## MPMC ring', '### Slots'))).toEqual(layout.MpmcHeader);
     expect(text).toContain(`Layout version: ${Constants.layoutVersion}.`);
     expect(text).toContain(`0x${Constants.magic.toString(16)}`);
   });
@@ -153,5 +154,56 @@ describe('an image of a segment', () => {
 
   it('is there for every structure', () => {
     for (const name of Object.keys(images)) expect(existsSync(fileOfImage(name)), name).toBe(true);
+  });
+});
+
+// Slots in every phase; the second lap of the queue; one message that came again.
+describe('an image of a many-to-many ring', () => {
+  const make = (backend: 'shm' | 'sab') => {
+    const ring = MpmcRing.create({ slots: 8, slotByteLength: 20, maxParticipants: PARTICIPANTS, backend });
+    for (let i = 0; i < 20; i++) {
+      ring.tryPush(recordOf(i));
+      ring.tryPop();
+    }
+    ring.tryPushMany([recordOf(0), recordOf(20), recordOf(7), recordOf(9)]);
+    ring.tryTake()?.nack();
+    const kept = [ring.tryTake(), ring.tryClaim(5)];
+    return { ring, kept };
+  };
+
+  for (const backend of BACKENDS) {
+    it(`is made byte for byte as it always was (${backend})`, () => {
+      const { ring, kept } = make(backend);
+      const made = normalised(imageOf(ring));
+      expect(kept).not.toContain(null);
+      ring.close();
+      if (process.env.RINGWAY_GOLDEN === 'write' && backend === 'shm') writeFileSync(fileOfImage('mpmc'), made);
+      const golden = new Uint8Array(readFileSync(fileOfImage('mpmc')));
+      if (backend === 'sab') golden.fill(0, SegmentHeader.nextParticipant, SegmentHeader.nextParticipant + 4);
+      expect(made).toEqual(golden);
+    });
+  }
+
+  it('is opened and read, and what its holder held comes again', () => {
+    const name = freshName();
+    const path = `${segmentDirectory()}/ringway-${name}`;
+    writeFileSync(path, readFileSync(fileOfImage('mpmc')));
+    const ring = MpmcRing.attach(name);
+    try {
+      expect(ring).toMatchObject({ slots: 8, slotByteLength: 20, alignment: 8, wait: 'adaptive' });
+      // Its holder, participant 0, is no process of today's: the first one who has to wait finds that out.
+      const leases = [...ring.tryTakeMany(3), ring.takeSync()];
+      const got = leases.map((lease) => [lease.byteLength, lease.redelivered]);
+      expect(got).toEqual([
+        [7, false],
+        [9, false],
+        [0, true],
+        [20, true],
+      ]);
+      expect(ring.stats()).toMatchObject({ abandoned: 1, redelivered: 2 });
+    } finally {
+      ring.close();
+      rmSync(path);
+    }
   });
 });

@@ -20,6 +20,7 @@ describe('the package', () => {
       'CorruptSegmentError',
       'EndOfStreamError',
       'MessageSizeError',
+      'MpmcRing',
       'PeerDiedError',
       'RingwayError',
       'RoleTakenError',
@@ -141,6 +142,13 @@ describe('the declarations', () => {
       'create attach createOrAttach whenCreated unlink capacity maxRecordByteLength name handle producer consumer takeProducer takeConsumer stats close'.split(
         ' ',
       ),
+    MpmcRing:
+      'create attach createOrAttach whenCreated unlink slots slotByteLength name handle tryPush push pushSync tryPushMany tryClaim claim claimSync tryPop pop popSync tryPopMany tryTake take takeSync tryTakeMany leases end ended stats close'.split(
+        ' ',
+      ),
+    MpmcRingOptions: 'slots slotByteLength wait alignment'.split(' '),
+    MpmcRingStats: 'capacity used pushed popped spins parks wakeUps redelivered abandoned participants'.split(' '),
+    Lease: 'bytes as deliveries redelivered ack nack'.split(' '),
     SharedOptions: 'name mode backend maxParticipants'.split(' '),
     SpscRingOptions: 'capacity wait alignment'.split(' '),
     OpenOptions: ['anyOwner'],
@@ -212,6 +220,18 @@ describe('the declarations', () => {
       SpscRing: ['create', 'attach', 'createOrAttach', 'whenCreated', 'unlink', 'producer', 'consumer'],
       SpscProducer: ['tryPush', 'push', 'tryPushMany', 'tryClaim'],
       SpscConsumer: ['tryPop', 'pop', 'drain', 'tryPeek'],
+      MpmcRing: [
+        'create',
+        'attach',
+        'createOrAttach',
+        'whenCreated',
+        'unlink',
+        'tryPush',
+        'push',
+        'tryPushMany',
+        'pop',
+      ],
+      Lease: ['bytes', 'as', 'ack', 'nack'],
       Claim: ['bytes', 'as', 'commit', 'abort'],
       Peek: ['bytes', 'as', 'release'],
     };
