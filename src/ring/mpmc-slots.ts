@@ -177,7 +177,10 @@ export class MpmcSlots {
       const slot = (start + i) & this.#indexMask;
       const at = this.#first + slot * this.#stride;
       const found = words[at]; // A guess too: the compare-exchange decides.
-      if ((found & PHASE_MASK) !== slotFree) continue;
+      if ((found & PHASE_MASK) !== slotFree) {
+        if (i === 0 && this.#everySlotIsQueued()) return -1;
+        continue;
+      }
       const mine = (found & VERSION_MASK) | this.#owner | slotWriting;
       if (Atomics.compareExchange(words, at, found, mine) !== found) continue; // A.
       words[at + (MpmcSlot.deliveries >> 2)] = 0; // Ours now.
@@ -298,6 +301,15 @@ export class MpmcSlots {
   /** After S2, S5. */
   tellOfRoom(): void {
     if (Atomics.load(this.#words, this.#freedIndex) !== 0) notify(this.segment, this.freed); // event_count.hpp, A.
+  }
+
+  // Spares those who push into a full ring a look at every slot, and those who work on them the loss of their cache lines.
+  // From a head that is not emptied up to the tail all cells name slots, each another one.
+  #everySlotIsQueued(): boolean {
+    const head = Atomics.load(this.#words, this.#headIndex);
+    const word = Atomics.load(this.#words, this.#cellOf(head)); // B.
+    if (this.#lapsAhead(word, head) !== 0) return false;
+    return ((Atomics.load(this.#words, this.#tailIndex) - head) | 0) >= this.#count;
   }
 
   // The word of the cell that a position belongs to.

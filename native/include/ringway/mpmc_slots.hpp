@@ -109,7 +109,10 @@ class MpmcSlots {
       index = (start + i) & (count - 1);
       auto& state = at(index).state;
       uint32_t found = state.load(std::memory_order_acquire);  // A.
-      if (slotPhase(found) != SlotPhase::free) continue;
+      if (slotPhase(found) != SlotPhase::free) {
+        if (i == 0 && everySlotIsQueued()) return false;
+        continue;
+      }
       // A; sequentially consistent, as the claimer looks for sleepers next (event_count.hpp, A).
       if (state.compare_exchange_strong(found, slotState(found & kSlotVersionMask, SlotPhase::writing, me + 1),
                                         std::memory_order_seq_cst)) {
@@ -194,6 +197,14 @@ class MpmcSlots {
   uint32_t count = 0, slotByteLength = 0, payloadOffset = 0;
 
  private:
+  // Spares those who push into a full ring a look at every slot, and those who work on them the loss of their cache lines.
+  // From a head that is not emptied up to the tail all cells name slots, each another one.
+  [[nodiscard]] bool everySlotIsQueued() const noexcept {
+    const uint32_t head = header->head.load(std::memory_order_acquire);
+    if (lapsAhead(cellAt(head).load(std::memory_order_acquire), head) != 0) return false;  // B.
+    return static_cast<int32_t>(header->tail.load(std::memory_order_acquire) - head) >= static_cast<int32_t>(count);
+  }
+
   [[nodiscard]] std::atomic<uint32_t>& cellAt(uint32_t position) const noexcept {
     return at(position & (count - 1)).order[(position & count) != 0];
   }
