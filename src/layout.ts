@@ -46,6 +46,18 @@ export const SpscHeader = {
   data: 1080,
 } as const;
 
+/** Offsets from the body's start, in bytes. */
+export const SemaphoreHeader = {
+  initial: 0,
+  max: 4,
+  wait: 8,
+  permits: 128,
+  released: 256,
+  nextTicket: 264,
+  turn: 268,
+  end: 384,
+} as const;
+
 /** Offsets from the record's start, in bytes. */
 export const RecordHeader = { byteLength: 0, flags: 4, payload: 8 } as const;
 
@@ -107,6 +119,8 @@ export const Constants = {
   slotOwnerShift: 3,
   slotOwnerMask: 0xfff,
   slotVersionUnit: 2 ** 15,
+  maxSemaphorePermits: 2 ** 31 - 1,
+  turnTicketShift: 13,
   paddingFlag: 1,
   asleepBit: 1,
   roleIdShift: 3,

@@ -2,7 +2,7 @@
 // segments that test/golden holds. Images change only with the layout version; RINGWAY_GOLDEN=write makes them anew.
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { MpmcRing, PeerDiedError, SpscRing, type SpscRingOptions } from 'ringway';
+import { MpmcRing, PeerDiedError, Semaphore, SpscRing, type SpscRingOptions } from 'ringway';
 import { describe, expect, it } from 'vitest';
 import * as layout from '../src/layout.js';
 import { loadNative } from '../src/native.js';
@@ -11,7 +11,7 @@ import { BACKENDS, imageOf, recordOf, rejectionOf, startPositionsAt } from './he
 
 useOwnDirectory();
 
-const { Constants, ParticipantEntry, SegmentHeader, SpscHeader, bodyOffsetFor } = layout;
+const { Constants, ParticipantEntry, SegmentHeader, SemaphoreHeader, SpscHeader, bodyOffsetFor } = layout;
 const tables = Object.fromEntries(Object.entries(layout).filter(([, table]) => typeof table === 'object'));
 
 describe('the layout', () => {
@@ -44,6 +44,8 @@ describe('the layout', () => {
     expect(rows(part('## Segment', '## SPSC ring'))).toEqual(SegmentHeader);
     expect(rows(part('## SPSC ring', '## MPMC ring'))).toMatchObject(SpscHeader);
     expect(rows(part('## MPMC ring', '### Slots'))).toEqual(layout.MpmcHeader);
+    const { end: _, ...fields } = SemaphoreHeader;
+    expect(rows(part('## Semaphore', '## Event counts'))).toEqual(fields);
     expect(text).toContain(`Layout version: ${Constants.layoutVersion}.`);
     expect(text).toContain(`0x${Constants.magic.toString(16)}`);
   });
@@ -152,8 +154,25 @@ describe('an image of a segment', () => {
     });
   }
 
+  // One of three permits was taken.
+  it('is made and opened as it always was: semaphore', () => {
+    const made = new Semaphore(3, { max: 5, wait: 'park', maxParticipants: PARTICIPANTS });
+    made.tryAcquire();
+    const image = normalised(imageOf(made));
+    made.close();
+    const file = fileOfImage('semaphore');
+    if (process.env.RINGWAY_GOLDEN === 'write') writeFileSync(file, image);
+    expect(image).toEqual(new Uint8Array(readFileSync(file)));
+    const name = freshName();
+    const path = `${segmentDirectory()}/ringway-${name}`;
+    writeFileSync(path, image);
+    using opened = Semaphore.attach(name);
+    expect(opened).toMatchObject({ value: 2, max: 5, wait: 'park' });
+    rmSync(path);
+  });
+
   it('is there for every structure', () => {
-    for (const name of Object.keys(images)) expect(existsSync(fileOfImage(name)), name).toBe(true);
+    for (const name of [...Object.keys(images), 'semaphore']) expect(existsSync(fileOfImage(name)), name).toBe(true);
   });
 });
 

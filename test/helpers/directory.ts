@@ -23,7 +23,7 @@ export function useOwnDirectory(): void {
   });
   afterEach(async () => {
     await endRemotes(); // First: those who are killed do not clean up, and we may be the last to close.
-    for (const ring of opened.splice(0)) ring.close();
+    for (const shared of opened.splice(0)) shared.close();
     const left = segmentFiles();
     for (const file of left) rmSync(`${directory}/${file}`, { recursive: true }); // The next test is not to blame.
     expect(left, 'files that the test left behind').toEqual([]);

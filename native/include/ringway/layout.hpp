@@ -189,6 +189,28 @@ struct MpmcSlot {
 };
 static_assert(sizeof(MpmcSlot) == 24 && offsetof(MpmcSlot, order) == 4 && offsetof(MpmcSlot, deliveries) == 20);
 
+// Body of Kind::semaphore; see src/sync/permits.ts. While nobody has to wait, only `permits` is written.
+//        0    4 initial             creator      permits when it was created, 0 .. max
+//        4    4 max                 creator      1 .. kMaxSemaphorePermits
+//        8    4 wait                creator      WaitMode that handles use unless told otherwise
+//      128    4 permits             all          how many are free, 0 .. max
+//      256    8 released            all          event count: permits were given back, or a turn was given up
+//      264    4 nextTicket          waiters      counts waits, wraps
+//      268    4 turn                waiters      0: nobody comes before others; else participant id + 1 in the low
+//                                                kTurnTicketShift bits and its ticket above them
+struct SemaphoreHeader {
+  uint32_t initial, max, wait;
+  alignas(kIsolationBytes) std::atomic<uint32_t> permits;
+  alignas(kIsolationBytes) EventCountWords released;
+  std::atomic<uint32_t> nextTicket, turn;
+};
+static_assert(sizeof(SemaphoreHeader) == 384 && offsetof(SemaphoreHeader, permits) == 128);
+static_assert(offsetof(SemaphoreHeader, released) == 256 && offsetof(SemaphoreHeader, turn) == 268);
+
+inline constexpr uint32_t kMaxSemaphorePermits = 0x7fffffff;
+inline constexpr uint32_t kTurnTicketShift = 13;
+static_assert(kMaxParticipants < uint32_t{1} << kTurnTicketShift);
+
 enum class WaitMode : uint32_t { adaptive = 0, spin = 1, park = 2 };
 
 static_assert(std::atomic<uint32_t>::is_always_lock_free, "a lock inside the atomic would not be shared");
