@@ -218,6 +218,35 @@ for (const backend of BACKENDS) {
       rmdirSync(folder);
     });
 
+    it('counts right when two take and release as fast as they can', async () => {
+      const semaphore = make(1000);
+      const [gate, there] = [make(0), make(0)];
+      const hurry = (
+        { ringway }: Context,
+        handle: SegmentHandle,
+        gateHandle: SegmentHandle,
+        thereHandle: SegmentHandle,
+      ) => {
+        const semaphore = ringway.Semaphore.attach(handle);
+        const gate = ringway.Semaphore.attach(gateHandle);
+        const there = ringway.Semaphore.attach(thereHandle);
+        let taken = 0;
+        there.release();
+        gate.acquireSync();
+        for (let round = 0; round < 500_000; round++) {
+          if (semaphore.tryAcquire()) taken++;
+          semaphore.release();
+        }
+        for (const one of [semaphore, gate, there]) one.close();
+        return taken;
+      };
+      const remotes = await Promise.all([0, 1].map(() => start(backend)));
+      const results = remotes.map((remote) => remote.run(hurry, semaphore.handle, gate.handle, there.handle));
+      for (let i = 0; i < remotes.length; i++) await there.acquire();
+      gate.release(remotes.length);
+      expect([await Promise.all(results), semaphore.value]).toEqual([[500_000, 500_000], 1000]);
+    });
+
     it('lets nobody starve beside those who take it again at once', async () => {
       const semaphore = make(1);
       const stop = make(0);
@@ -352,36 +381,78 @@ afterEach(() => {
   Object.assign(Atomics, real, { waitAsync: realWaitAsync });
 });
 
+/** Calls `act` before the `at`th atomic operation from now on, counted from 1. Whether it did. */
+function interruptAt(at: number, act: () => void): { acted: boolean } {
+  const state = { acted: false };
+  let count = 0;
+  for (const name of OPERATIONS) {
+    const call = (...args: never[]) => {
+      if (++count === at) {
+        Object.assign(Atomics, real); // What the other one does is not counted.
+        state.acted = true;
+        act();
+      }
+      return (real[name] as (...args: never[]) => unknown)(...args);
+    };
+    Object.assign(Atomics, { [name]: call });
+  }
+  return state;
+}
+
+describe('another one that acts at any step', () => {
+  const forms: Record<string, [first: 'take' | 'release', second: 'take' | 'release']> = {
+    'takes one permit only, when both take': ['take', 'take'],
+    'takes or does not, when the other releases': ['take', 'release'],
+    'gives back nothing above max, when both release': ['release', 'release'],
+    'finds room or not, when the other takes': ['release', 'take'],
+  };
+  for (const [name, [first, second]] of Object.entries(forms)) {
+    it(name, () => {
+      let interruption = { acted: true };
+      for (let at = 1; interruption.acted; at++) {
+        using semaphore = new Semaphore(1, { backend: 'sab', max: 2 });
+        using other = OtherSemaphore.attach(semaphore.handle);
+        let expected = 1;
+        const run = (of: { tryAcquire(): boolean; release(): void }, what: 'take' | 'release') => {
+          if (what === 'take') {
+            if (of.tryAcquire()) expected--;
+            return;
+          }
+          try {
+            of.release();
+            expected++;
+          } catch (error) {
+            expect(error).toMatchObject({ code: 'ERR_RINGWAY_STATE' });
+          }
+        };
+        interruption = interruptAt(at, () => run(other, second));
+        run(semaphore, first);
+        Object.assign(Atomics, real);
+        expect(semaphore.value, `step ${at}`).toBe(expected);
+        expect(expected).toBeGreaterThanOrEqual(0);
+        if (at === 1) expect(interruption.acted).toBe(true);
+      }
+    });
+  }
+});
+
 describe('no wake-up is lost', () => {
   // Without the limit of its sleep, which would hide it: a lost wake-up is for ever, and the test does not end.
   it('when a permit comes at any step of a wait', async () => {
-    let acted = true;
-    for (let at = 1; acted; at++) {
+    let interruption = { acted: true };
+    for (let at = 1; interruption.acted; at++) {
       using semaphore = new Semaphore(0, { backend: 'sab', wait: 'park' });
       using other = OtherSemaphore.attach(semaphore.handle);
       const waitAsync = realWaitAsync as (...args: unknown[]) => unknown;
       Object.assign(Atomics, { waitAsync: (...args: unknown[]) => waitAsync(...args.slice(0, 3)) });
-      let count = 0;
-      acted = false;
-      for (const name of OPERATIONS) {
-        Object.assign(Atomics, {
-          [name]: (...args: never[]) => {
-            if (++count === at) {
-              Object.assign(Atomics, real);
-              acted = true;
-              other.release();
-            }
-            return (real[name] as (...args: never[]) => unknown)(...args);
-          },
-        });
-      }
+      interruption = interruptAt(at, () => other.release());
       const waiting = semaphore.acquire();
       await turns(3);
       Object.assign(Atomics, real);
-      if (!acted) other.release();
+      if (!interruption.acted) other.release();
       expect(await waiting, `step ${at}`).toBe(true);
       expect(semaphore.value).toBe(0);
-      if (at === 1) expect(acted).toBe(true);
+      if (at === 1) expect(interruption.acted).toBe(true);
     }
   });
 });
