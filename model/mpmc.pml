@@ -37,6 +37,9 @@
 #ifndef NMSG
 #define NMSG 2          /* messages of each producer */
 #endif
+#ifndef N1
+#define N1 NMSG         /* messages of producer 1, at most NMSG */
+#endif
 #ifndef KILLS
 #define KILLS 0
 #endif
@@ -79,6 +82,7 @@
 #define LAPOF(x) ((x) / (SLOTS + 1))
 #define SLOTOF(x) ((x) % (SLOTS + 1) - 1)
 #define LATER(x, p) ((LAPOF(x) - LAP(p) + LAPS) % LAPS > 0 && (LAPOF(x) - LAP(p) + LAPS) % LAPS < LAPS / 2)
+#define LEADS(x, p) (!LATER(x, p) && LAPOF(x) != LAP(p))
 #define FULLAT(x, p) (LAPOF(x) == LAP(p) && x != EMPTY(LAP(p)))
 
 short state[SLOTS];
@@ -91,6 +95,7 @@ byte pins[8];           /* shared locks of recoverers on an id */
 byte pinned[NPROC + 1]; /* the id a process pins */
 byte idOf[NPROC + 1];   /* the id whose lock a process holds */
 bool gone[NPROC + 1];   /* killed or stopped */
+bool halted[8];        /* the process that holds the lock on an id is stopped for ever */
 
 /* What only the checks know. */
 #define MESSAGES (NP * NMSG)
@@ -124,7 +129,11 @@ inline queue(i) {
             fi }
       :: atomic { FULLAT(x, P) || LATER(x, P) ->                 /* Q2 */
             if :: tail == P -> tail = AFTER(P) :: else fi; x = 0; P = 0 }
-      :: atomic { else -> assert(false) }                        /* the order queue is never full, the hint never leads */
+#ifdef WRAP
+      :: atomic { LEADS(x, P) && (tail != P || cell[P % CELLS] != x) -> x = 0; P = 0 }
+#else
+      :: atomic { LEADS(x, P) -> assert(false) }                        /* the order queue is never full, the hint never leads */
+#endif
       fi
    od
 }
@@ -214,7 +223,7 @@ proctype producer(byte id) {
    bool ok;
    {
    do
-   :: k < NMSG ->
+   :: k < (id == 1 -> N1 : NMSG) ->
       if
       :: atomic { PHASE(state[0]) == FREE -> i = 0; state[0] = WORD(WRITING, id, 0, VERSION(state[0])); ok = 1 }   /* S1 */
 #if SLOTS > 1
@@ -234,7 +243,7 @@ proctype producer(byte id) {
          i = 0
       :: atomic { !ok }; recover(id)
       fi
-   :: atomic { k == NMSG -> finished[id] = 1; break }
+   :: atomic { k == (id == 1 -> N1 : NMSG) -> finished[id] = 1; break }
    od
    } unless { atomic { gone[id] -> k = 0; i = 0; j = 0; P = 0; x = 0; d = 0; w = 0; ok = 0 } }
 }
@@ -275,7 +284,11 @@ proctype consumer(byte n; byte id) {
                      assert(made[m] && !acked[m]);                                /* each once */
                      if
                      :: AGAIN(w) -> assert(mayRepeat[m])
+#ifdef WRAP
+                     :: else
+#else
                      :: else -> assert(m > lastFirst[(m - 1) / NMSG]); lastFirst[(m - 1) / NMSG] = m   /* order */
+#endif
                      fi
                   :: else -> ok = 0; w = 0; P = 0; x = 0; i = 0
                   fi };
@@ -308,7 +321,12 @@ proctype consumer(byte n; byte id) {
       :: atomic { LATER(x, P) -> if :: head == P -> head = AFTER(P) :: else fi; P = 0; x = 0 }   /* Q6 */
       :: atomic { x == EMPTY(LAP(P)) && (head != P || cell[P % CELLS] != x) -> P = 0; x = 0 }     /* waiting is over */
       :: atomic { x == EMPTY(LAP(P)) && SOMEDEAD -> P = 0; x = 0 }; recover(n)
-      :: atomic { !FULLAT(x, P) && !LATER(x, P) && x != EMPTY(LAP(P)) -> assert(false) }          /* the hint never leads */
+#ifdef WRAP
+      :: atomic { LEADS(x, P) && (head != P || cell[P % CELLS] != x) -> P = 0; x = 0 }
+      :: atomic { LEADS(x, P) && SOMEDEAD -> P = 0; x = 0 }; recover(n)
+#else
+      :: atomic { LEADS(x, P) -> assert(false) }                                                  /* the hint never leads */
+#endif
       fi
    od
    } unless { atomic { gone[n] -> i = 0; j = 0; P = 0; x = 0; d = 0; m = 0; w = 0; ok = 0 } }
@@ -323,9 +341,11 @@ inline settled() {
       do
       :: v < SLOTS ->
          if
+#ifndef MAYREMAIN
          :: idle ->         /* what is left is held by a process that lives: stopped, or with its lease */
             assert(PHASE(state[v]) == FREE || OWNER(state[v]) && alive[OWNER(state[v])]);
-            assert(PHASE(state[v]) != READY || gone[OWNER(state[v])] || OWNER(state[v]) == NEWID || holding[OWNER(state[v])])
+            assert(PHASE(state[v]) != READY || halted[OWNER(state[v])])
+#endif
          :: else
          fi;
          if :: payload[v] && (PHASE(state[v]) == READY || PHASE(state[v]) == READING) -> inSlot[payload[v]] = 1 :: else fi;
@@ -367,7 +387,7 @@ init {
          fi; v = 0 }
    :: atomic { stops < STOPS -> stops++;
          if :: v = 1 :: v = 2 :: NPROC > 2 -> v = 3 :: NPROC > 3 -> v = 4 :: NPROC > 4 -> v = 5 fi;
-         if :: idOf[v] && !gone[v] && !finished[v] -> gone[v] = 1 :: else fi; v = 0 }
+         if :: idOf[v] && !gone[v] && !finished[v] -> gone[v] = 1; halted[idOf[v]] = 1 :: else fi; v = 0 }
    :: break
    od;
    timeout -> settled()
