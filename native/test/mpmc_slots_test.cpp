@@ -212,13 +212,14 @@ TEST_CASE("mpmc: whatever a participant held when it died is settled by one of t
 }
 
 TEST_CASE("mpmc: threads that write, read, give back, die and settle the dead") {
-  constexpr uint32_t kProducers = 3, kConsumers = 3;
+  constexpr uint32_t kProducers = 3, kConsumers = 3, kRecoverers = 2;
   const uint32_t each = RINGWAY_UNDER_TSAN || RINGWAY_UNDER_ASAN ? 10'000 : 60'000;
   for (const uint32_t count : {2u, 4u, 64u}) {
     const Ring ring(count, 40, uint32_t{} - 1024);
     std::vector<std::atomic<uint32_t>> arrived(kProducers * each);
     std::atomic<uint32_t> total{0};
     std::atomic<bool> wrong{false};
+    std::atomic<uint32_t> dead[kProducers + kConsumers] = {};
     std::vector<std::thread> threads;
     for (uint32_t me = 0; me < kProducers; ++me) {
       threads.emplace_back([&, me] {
@@ -251,17 +252,34 @@ TEST_CASE("mpmc: threads that write, read, give back, die and settle the dead") 
               last[producer] = static_cast<int64_t>(value % each);
           }
           if (random.oneIn(50)) {
-            // One way to give it back, and what others would do if we had died.
             if (random.oneIn(2)) {
               if (!ring.slots.nack(me, index)) wrong = true;
             } else {
-              ring.slots.settle(me, me + kConsumers);
+              // As if it had died, until both recoverers have let go of it, as a newcomer to its id would wait.
+              dead[me].store(kRecoverers);
+              while (dead[me].load() != 0) sched_yield();
             }
             continue;
           }
           arrived[value].fetch_add(1);
           total.fetch_add(1);
           ring.slots.free(index);
+        }
+      });
+    }
+    for (uint32_t r = 0; r < kRecoverers; ++r) {
+      threads.emplace_back([&, r] {
+        bool settled[kProducers + kConsumers] = {};
+        while (total.load() < kProducers * each) {
+          for (uint32_t id = kProducers; id < kProducers + kConsumers; ++id) {
+            const bool isDead = dead[id].load() != 0;
+            if (isDead && !settled[id]) {
+              ring.slots.settle(id, kProducers + kConsumers + r);
+              dead[id].fetch_sub(1);
+            }
+            settled[id] = isDead;
+          }
+          sched_yield();
         }
       });
     }

@@ -1,0 +1,123 @@
+// Checks the protocol models in model/ with Spin, each configuration completely, and prints what came out. The ones that
+// break a rule on purpose must fail: they show that the rule is needed and that the model would notice.
+//   node scripts/model.mjs [--long]     --long adds the larger ones: some minutes, up to 3 GB of memory
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const long = process.argv.includes('--long');
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+// Flags are explained at the head of each model. `breaks` says which rule is left out; then an assertion must fail.
+const configurations = [
+  { model: 'mpmc', flags: 'NMSG=3', shows: 'each once, in order; 1 producer, 2 consumers' },
+  { model: 'mpmc', flags: 'NP=2 NC=1 NMSG=2', shows: '2 producers' },
+  { model: 'mpmc', flags: 'NMSG=2 KILLS=1', shows: 'one killed at any step' },
+  { model: 'mpmc', flags: 'NMSG=1 KILLS=2', shows: 'two killed, recoverers too' },
+  { model: 'mpmc', flags: 'NMSG=1 KILLS=1 STOPS=1', shows: 'one killed, one stopped for ever' },
+  { model: 'mpmc', flags: 'NMSG=1 KILLS=1 NACKS=1', shows: 'nack' },
+  { model: 'mpmc', flags: 'NMSG=3 HOLDS=1', shows: 'a lease held for ever holds up nobody' },
+  { model: 'mpmc', flags: 'NC=1 NMSG=3 KILLS=1 ABORTS=1', shows: 'abort' },
+  { model: 'mpmc', flags: 'NMSG=1 KILLS=1 NEWCOMERS=1', shows: 'an id is used again' },
+  { model: 'mpmc', flags: 'NC=1 NMSG=2 KILLS=2 NEWCOMERS=1', shows: 'the newcomer dies too' },
+  { model: 'mpmc', flags: 'NMSG=3 CELLS=SLOTS LAPS=8', shows: 'as many cells as slots are enough' },
+  { model: 'mpmc', flags: 'NMSG=3 VERSIONS=1 WRAP', shows: 'versions wrap: still each once' },
+  {
+    model: 'mpmc',
+    flags: 'NP=2 NC=1 CELLS=2 NMSG=9 N1=1 VERSIONS=16 WRAP MAYREMAIN',
+    shows: 'laps wrap: still each once',
+  },
+  { model: 'mpmc', flags: 'NMSG=3 BREAK_TAKE', breaks: 'S4 compares' },
+  { model: 'mpmc', flags: 'NMSG=3 BREAK_VERSION', breaks: 'the state word has a version' },
+  { model: 'mpmc', flags: 'NMSG=3 BREAK_REREAD', breaks: 'Q3 reads the cell twice' },
+  { model: 'mpmc', flags: 'NMSG=3 KILLS=1 BREAK_NAMED_TWICE', breaks: 'S8 empties the cell first' },
+  { model: 'mpmc', flags: 'SLOTS=1 NC=3 NMSG=1 KILLS=1 BREAK_ADOPT', breaks: 'one recoverer queues' },
+  { model: 'mpmc', flags: 'NMSG=1 KILLS=2 NEWCOMERS=1 BREAK_NOBODY_FIRST', breaks: 'an owner until Q1' },
+  { model: 'mpmc', flags: 'NMSG=1 KILLS=1 BREAK_Q1_EVIDENCE', breaks: 'S9 queues what no cell names' },
+  { model: 'waits', flags: 'NP=1 NC=1 NMSG=2', shows: 'no wake-up is lost' },
+  { model: 'waits', flags: 'NP=1 NC=2 KILLS=1', shows: 'one killed at any step' },
+  { model: 'waits', flags: 'NP=1 NC=2 STOPS=1', shows: 'one stopped for ever' },
+  { model: 'waits', flags: 'NP=1 NC=2 KILLS=1 BREAK_EARLY', breaks: 'quiet is woken before S3' },
+  { model: 'waits', flags: 'NP=1 NC=2 NMSG=2 BREAK_SCAN', breaks: 'the scan comes after the mark' },
+  { long, model: 'mpmc', flags: 'SLOTS=1 NC=3 NMSG=1 KILLS=1', shows: '3 consumers, one killed' },
+  { long, model: 'mpmc', flags: 'NMSG=3 KILLS=1', shows: 'one killed, 3 messages' },
+  { long, model: 'mpmc', flags: 'NMSG=2 KILLS=2', shows: 'two killed, more messages' },
+  { long, model: 'mpmc', flags: 'NMSG=2 KILLS=1 NACKS=1', shows: 'nack, more messages' },
+  { long, model: 'mpmc', flags: 'NMSG=3 KILLS=1 HOLDS=1', shows: 'a lease held for ever, one killed' },
+  { long, model: 'mpmc', flags: 'NMSG=1 KILLS=2 NEWCOMERS=1', shows: 'an id is used again, two killed' },
+  { long, model: 'mpmc', flags: 'NMSG=1 KILLS=1 STOPS=1 NEWCOMERS=1', shows: 'the same, one killed, one stopped' },
+  { long, model: 'mpmc', flags: 'NP=2 NC=2 NMSG=1 KILLS=1', shows: '2 producers, 2 consumers' },
+  {
+    long,
+    model: 'mpmc',
+    flags: 'NMSG=3 KILLS=1 VERSIONS=1 WRAP MAYREMAIN',
+    shows: 'versions wrap, one killed: each once',
+  },
+  { long, model: 'mpmc', flags: 'NMSG=3 KILLS=1 VERSIONS=1 WRAP', breaks: 'no version comes back' },
+  { long, model: 'mpmc', flags: 'NP=2 NC=1 CELLS=2 NMSG=9 N1=1 VERSIONS=16 WRAP', breaks: 'no lap comes back' },
+  { long, model: 'waits', flags: 'NP=1 NC=2 NMSG=2 KILLS=1', shows: 'one killed, more messages' },
+  { long, model: 'waits', flags: 'NP=1 NC=2 KILLS=1 STOPS=1', shows: 'one killed, one stopped' },
+  { long, model: 'waits', flags: 'NP=2 NC=2', shows: '2 producers, 2 consumers' },
+];
+
+let failed = 0;
+row('model', 'configuration', 'shows, or fails without', 'states', 'seconds', 'result');
+for (const configuration of configurations.filter((each) => !('long' in each) || each.long)) {
+  const { states, seconds, result } = check(configuration);
+  const { model, flags, shows, breaks } = configuration;
+  if (result !== 'holds' && result !== 'fails, as it must') failed++;
+  row(model, flags, shows ?? breaks, states, seconds, result);
+}
+console.log(failed === 0 ? 'All as expected.' : `${failed} not as expected.`);
+process.exitCode = failed === 0 ? 0 : 1;
+
+// Generates, compiles and runs the checker of one configuration in a folder that is removed.
+function check({ model, flags, breaks, long: large }) {
+  const folder = mkdtempSync(join(tmpdir(), 'ringway-model-'));
+  try {
+    const defines = flags.split(' ').map((flag) => `-D${flag}`);
+    run(folder, 'spin', ['-a', ...defines, join(root, 'model', `${model}.pml`)]);
+    // The small ones take longer to optimise than to run.
+    const options = [
+      large ? '-O2' : '-O0',
+      '-w',
+      '-DSAFETY',
+      '-DNOREDUCE',
+      '-DCOLLAPSE',
+      `-DMEMLIM=${large ? 4000 : 1800}`,
+    ];
+    run(folder, 'cc', [...options, '-o', 'pan', 'pan.c']);
+    const started = performance.now();
+    const output = run(folder, './pan', ['-E', '-m1000000', '-w22']); // -E: a process that waits for ever is no error.
+    const seconds = ((performance.now() - started) / 1000).toFixed(1);
+    const states = Number(/(\d+) states, stored/.exec(output)?.[1] ?? 0).toLocaleString('en');
+    return { states, seconds, result: judge(output, breaks !== undefined) };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function judge(output, mustFail) {
+  const violated = /assertion violated.*/.exec(output)?.[0];
+  if (violated) return mustFail ? 'fails, as it must' : `FAILS: ${violated}`;
+  if (!/errors: 0/.test(output) || /Search not completed|out of memory|max search depth too small/.test(output)) {
+    return `NOT COMPLETE: ${output.trim().split('\n')[0]}`;
+  }
+  return mustFail ? 'HOLDS, but must fail' : 'holds';
+}
+
+function run(folder, program, parameters) {
+  const { status, stdout, stderr, error } = spawnSync(program, parameters, { cwd: folder, encoding: 'utf8' });
+  if (error) throw new Error(`${program} is needed to check the models (${error.message})`);
+  // pan ends with 0 also when it finds an error; spin and cc do not.
+  if (status !== 0) throw new Error(`${program} ended with ${status}: ${stdout}${stderr}`);
+  return stdout;
+}
+
+function row(model, flags, shows, states, seconds, result) {
+  console.log(
+    `${model.padEnd(6)} ${flags.padEnd(66)} ${shows.padEnd(48)} ${states.padStart(11)} ${seconds.padStart(7)}  ${result}`,
+  );
+}
