@@ -219,6 +219,7 @@ TEST_CASE("mpmc: threads that write, read, give back, die and settle the dead") 
     std::vector<std::atomic<uint32_t>> arrived(kProducers * each);
     std::atomic<uint32_t> total{0};
     std::atomic<bool> wrong{false};
+    std::atomic<uint32_t> working{kConsumers};
     std::atomic<uint32_t> dead[kProducers + kConsumers] = {};
     std::vector<std::thread> threads;
     for (uint32_t me = 0; me < kProducers; ++me) {
@@ -256,7 +257,7 @@ TEST_CASE("mpmc: threads that write, read, give back, die and settle the dead") 
               if (!ring.slots.nack(me, index)) wrong = true;
             } else {
               // As if it had died, until both recoverers have let go of it, as a newcomer to its id would wait.
-              dead[me].store(kRecoverers);
+              dead[me].store((1u << kRecoverers) - 1);  // A bit for each recoverer.
               while (dead[me].load() != 0) sched_yield();
             }
             continue;
@@ -265,19 +266,16 @@ TEST_CASE("mpmc: threads that write, read, give back, die and settle the dead") 
           total.fetch_add(1);
           ring.slots.free(index);
         }
+        working.fetch_sub(1);
       });
     }
     for (uint32_t r = 0; r < kRecoverers; ++r) {
       threads.emplace_back([&, r] {
-        bool settled[kProducers + kConsumers] = {};
-        while (total.load() < kProducers * each) {
+        while (working.load() > 0) {
           for (uint32_t id = kProducers; id < kProducers + kConsumers; ++id) {
-            const bool isDead = dead[id].load() != 0;
-            if (isDead && !settled[id]) {
-              ring.slots.settle(id, kProducers + kConsumers + r);
-              dead[id].fetch_sub(1);
-            }
-            settled[id] = isDead;
+            if ((dead[id].load() >> r & 1) == 0) continue;
+            ring.slots.settle(id, kProducers + kConsumers + r);
+            dead[id].fetch_and(~(1u << r));
           }
           sched_yield();
         }

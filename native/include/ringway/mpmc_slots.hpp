@@ -213,6 +213,11 @@ class MpmcSlots {
   }
   bool settleSlot(uint32_t id, uint32_t me, uint32_t index) const noexcept {
     MpmcSlot& slot = at(index);
+    // Who queued it wrote the position before the cell: it is named there, or nowhere. Both are loaded before the state:
+    // if that still names the dead, nobody has queued it anew meanwhile, and the position is where the dead found it.
+    const uint32_t position = slot.position.load(std::memory_order_acquire);
+    uint32_t named = cellWord(position, index);
+    const bool isNamed = cellAt(position).load(std::memory_order_seq_cst) == named;
     uint32_t found = slot.state.load(std::memory_order_acquire);  // A.
     if (slotOwner(found) != id + 1) return false;
     if (slotPhase(found) == SlotPhase::writing) {
@@ -221,10 +226,6 @@ class MpmcSlots {
       }
       return true;
     }
-    // Who queued it wrote the position before the cell: it is named there, or nowhere.
-    const uint32_t position = slot.position.load(std::memory_order_relaxed);
-    uint32_t named = cellWord(position, index);
-    const bool isNamed = cellAt(position).load(std::memory_order_seq_cst) == named;
     if (slotPhase(found) == SlotPhase::ready && isNamed) {
       // S9. It is in the queue. Fails if a consumer was quicker.
       slot.state.compare_exchange_strong(found, slotState(found, SlotPhase::ready, 0),
