@@ -1,11 +1,14 @@
-/* The many-to-many ring of docs/MPMC.md: every step on shared words is one transition, named S1..S9, Q1..Q6 as there.
+/* The many-to-many ring of docs/MPMC.md: every step on shared words is one transition, named S1..S9, Q1..Q5 as there.
 
    Any process may be killed (KILLS) or stopped for ever (STOPS) between any two steps. A kill drops the victim's lock on its
    id and its pin; a stop keeps both. Consumers may nack (NACKS) or hold a lease for ever (HOLDS), producers may abort
    (ABORTS). A newcomer (NEWCOMERS) takes over the id of a process that died. Waiting is ideal here: who has nothing to do
    goes on exactly when looking again would show something; waits.pml has the sleeping.
 
-   Checked: what the assertions say, and at quiescence (nobody can move) what `settled` says.
+   Checked: what the assertions say, and at quiescence (nobody can move) what `settled` says. WRAP is for numbers that come
+   back while a process sleeps: order is not checked then; MAYREMAIN: nor that no message is left in its slot. BREAK_... leaves
+   out one rule. Two things are one transition here though not in the code: a message's bytes go with S3 and S4, and S1's load
+   with its CAS.
    Memory is sequentially consistent. scripts/model.mjs runs the configurations. */
 #ifndef SLOTS
 #define SLOTS 2
@@ -18,9 +21,6 @@
 #endif
 #ifndef VERSIONS
 #define VERSIONS 8      /* likewise */
-#endif
-#ifndef START
-#define START 0         /* first position */
 #endif
 #ifndef NP
 #define NP 1            /* producers: processes and ids 1..NP */
@@ -296,7 +296,7 @@ proctype consumer(byte n; byte id) {
                :: atomic { ok -> ok = 0; w = 0;                                   /* Q4: before S5 and S6 */
                      if :: cell[P % CELLS] == x -> cell[P % CELLS] = EMPTY((LAP(P) + 1) % LAPS) :: else fi;
                      x = 0 };
-                  if                                                              /* Q6, or somebody else's business */
+                  if                                                              /* Q5, or somebody else's business */
                   :: atomic { head == P -> head = AFTER(P); P = 0 }
                   :: atomic { P = 0 }
                   fi;
@@ -318,7 +318,7 @@ proctype consumer(byte n; byte id) {
          :: atomic { PHASE(w) != READY -> w = 0; i = 0;                           /* Q4: stale */
                if :: cell[P % CELLS] == x -> cell[P % CELLS] = EMPTY((LAP(P) + 1) % LAPS) :: else fi; P = 0; x = 0 }
          fi
-      :: atomic { LATER(x, P) -> if :: head == P -> head = AFTER(P) :: else fi; P = 0; x = 0 }   /* Q6 */
+      :: atomic { LATER(x, P) -> if :: head == P -> head = AFTER(P) :: else fi; P = 0; x = 0 }   /* Q5 */
       :: atomic { x == EMPTY(LAP(P)) && (head != P || cell[P % CELLS] != x) -> P = 0; x = 0 }     /* waiting is over */
       :: atomic { x == EMPTY(LAP(P)) && SOMEDEAD -> P = 0; x = 0 }; recover(n)
 #ifdef WRAP
@@ -364,10 +364,9 @@ init {
    bool idle, inSlot[MESSAGES + 1];
    atomic {
       do
-      :: v < CELLS -> cell[v] = EMPTY((LAP(START) + (v < START % CELLS -> 1 : 0)) % LAPS); v++
+      :: v < CELLS -> cell[v] = EMPTY(0); v++
       :: else -> break
       od;
-      tail = START; head = START;
       v = 1;
       do
       :: v <= NP -> alive[v] = 1; idOf[v] = v; run producer(v); v++

@@ -343,13 +343,13 @@ export class MpmcSlots {
     throw this.#corrupt(`the tail of its queue is ${position >>> 0}`);
   }
 
-  // Q4, Q6.
+  // Q4, Q5.
   #empty(cell: number, word: number, position: number): void {
     Atomics.compareExchange(this.#words, cell, word, ((position & this.#lapMask) + 2 * this.#count) | 0);
     this.#help(this.#headIndex, position);
   }
 
-  // Q2, Q6.
+  // Q2, Q5.
   #help(hint: number, position: number): void {
     Atomics.compareExchange(this.#words, hint, position, (position + 1) | 0);
   }

@@ -269,13 +269,13 @@ class MpmcSlots {
     return false;
   }
 
-  // Q4, Q6.
+  // Q4, Q5.
   void empty(std::atomic<uint32_t>& cell, uint32_t word, uint32_t position) const noexcept {
     cell.compare_exchange_strong(word, (position & lapMask_) + 2 * count, std::memory_order_acq_rel);
     help(header->head, position);
   }
 
-  // Q2, Q6.
+  // Q2, Q5.
   static void help(std::atomic<uint32_t>& hint, uint32_t position) noexcept {
     hint.compare_exchange_strong(position, position + 1, std::memory_order_acq_rel);
   }
