@@ -1,5 +1,5 @@
-// The many-to-many ring's protocol, without its waits. Twin: src/ring/mpmc-slots.ts. docs/MPMC.md has the argument, with
-// the steps by the names that they have here (S1, Q1).
+// The many-to-many ring's protocol, without its waits. Twin: src/ring/mpmc-slots.ts. docs/MPMC.md has the argument,
+// model/mpmc.pml checks it; the names of the steps (S1, Q1) are those of both.
 //
 // A slot's state word decides who has the message:
 //
