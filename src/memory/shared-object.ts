@@ -123,14 +123,23 @@ function checkHandle(kind: number, handle: SegmentHandle): SegmentHandle {
 
 /**
  * Opens the object of a name, or makes it, whoever else tries at the same time.
- * @param attach - throws `ENOENT` if there is none; closes what it opened if it throws something else
+ * @param attach - throws `ENOENT` if there is none
+ * @param check - throws if what is there has another shape; it is closed then
  * @param create - throws `EEXIST` if somebody was quicker
  */
-export function attachOrCreate<Made>(attach: () => Made, create: () => Made): Made {
+export function attachOrCreate<Made extends { close(): void }>(
+  attach: () => Made,
+  check: (found: Made) => void,
+  create: () => Made,
+): Made {
   for (;;) {
+    let found: Made | undefined;
     try {
-      return attach();
+      found = attach();
+      check(found);
+      return found;
     } catch (error) {
+      found?.close();
       if ((error as RingwayError).code !== 'ENOENT') throw error;
     }
     try {

@@ -2,7 +2,8 @@
 
 import { RingwayError, TimeoutError } from '../errors.js';
 import { builtin } from '../runtime.js';
-import { segmentDirectory } from './names.js';
+import { requireNative } from './backend.js';
+import { describe, segmentDirectory } from './names.js';
 
 export interface LinkWait {
   timeoutMs?: number;
@@ -12,8 +13,10 @@ export interface LinkWait {
 /**
  * Calls `attach` until it does not say ENOENT: now, and whenever something is created in the directory.
  * @throws {TimeoutError} after `timeoutMs`
+ * @throws {RingwayError} `ERR_RINGWAY_NO_ADDON`, at once, where names lead nowhere
  */
 export function whenLinked<Result>(name: string, options: LinkWait, attach: () => Result): Promise<Result> {
+  requireNative(`the name ${describe(name)}`);
   const { timeoutMs = Infinity, signal } = options;
   if (signal?.aborted) return Promise.reject(signal.reason);
   const fs = builtin<typeof import('node:fs')>('node:fs');

@@ -7,9 +7,9 @@ import {
   checkSharedOptions,
   type SharedOptions,
 } from '../memory/shared-object.js';
-import type { WaitMode } from '../wait/adaptive-spin.js';
+import { checkWait, type WaitMode } from '../wait/adaptive-spin.js';
 import { type MpmcShape, mpmcByteLength } from './mpmc-slots.js';
-import { checkAlignment, checkWait } from './spsc-options.js';
+import { checkAlignment } from './spsc-options.js';
 
 export interface MpmcRingOptions extends SharedOptions {
   /** How many messages fit, 1 to 65536; rounded up to a power of two, at least 2. */

@@ -6,7 +6,7 @@ import { CorruptSegmentError } from '../errors.js';
 import { Constants, EventCountWords, MpmcHeader, MpmcSlot, ParticipantCounters } from '../layout.js';
 import { notify } from '../memory/event-count.js';
 import type { Segment } from '../memory/segment.js';
-import { WAIT_MODES, type WaitMode } from '../wait/adaptive-spin.js';
+import { WAIT_MODES, type WaitMode, waitModeOf } from '../wait/adaptive-spin.js';
 
 const { slotFree, slotWriting, slotReady, slotReading, slotAgainBit, slotOwnerShift, slotOwnerMask, slotVersionUnit } =
   Constants;
@@ -121,7 +121,7 @@ export class MpmcSlots {
     if (segment.byteLength - bodyOffset < slotsOffset + slots * stride) {
       refuse(`${slots} slots of ${stride} bytes in ${segment.byteLength}`);
     }
-    const mode = (Object.keys(WAIT_MODES) as WaitMode[]).find((name) => WAIT_MODES[name] === wait);
+    const mode = waitModeOf(wait);
     if (mode === undefined) refuse(`wait is ${wait}`);
     this.segment = segment;
     this.shape = { slots, slotByteLength, alignment: payloadOffset === 64 ? 64 : 8, wait: mode as WaitMode };

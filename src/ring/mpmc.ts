@@ -3,8 +3,9 @@
 
 import { ClosedError, CorruptSegmentError, EndOfStreamError, MessageSizeError } from '../errors.js';
 import { Constants, MpmcHeader, ParticipantCounters } from '../layout.js';
+import { closesWhenCollected } from '../memory/collected.js';
 import { checkName, describe } from '../memory/names.js';
-import { type Backend, participantPid, type Segment, type SegmentHandle } from '../memory/segment.js';
+import type { Backend, Segment, SegmentHandle } from '../memory/segment.js';
 import {
   attachOrCreate,
   attachSegment,
@@ -15,18 +16,16 @@ import {
   unlink,
 } from '../memory/shared-object.js';
 import { whenLinked } from '../memory/when-linked.js';
-import { warn } from '../runtime.js';
-import type { WaitMode } from '../wait/adaptive-spin.js';
+import { checkWait, type WaitMode } from '../wait/adaptive-spin.js';
 import { NOT_YET } from '../wait/condition.js';
-import { checkWaitOptions, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
+import { type AttachOptions, checkWaitOptions, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
 import { WaitingLine } from '../wait/waiting-line.js';
 import { Lease, type Lessor } from './lease.js';
 import { checkMpmcOptions, type MpmcRingOptions } from './mpmc-options.js';
 import { formatMpmc, MpmcSlots, mpmcByteLength } from './mpmc-slots.js';
 import { MessageCondition, RoomCondition, streamEnded } from './mpmc-waits.js';
+import { attachedParticipants, type ParticipantInfo } from './participants.js';
 import { checkBytes } from './record-bytes.js';
-import type { ParticipantInfo } from './spsc.js';
-import { type AttachOptions, checkWait } from './spsc-options.js';
 import { Claim, DEBUG_VIEWS, Loan, poison } from './views.js';
 
 /** A snapshot; counts of other processes may be a moment old, and after a death one message off. */
@@ -80,7 +79,7 @@ export class MpmcRing implements Disposable {
     this.#room = new WaitingLine(new RoomCondition(this.#slots, this.#mode));
     this.#messages = new WaitingLine(new MessageCondition(this.#slots, this.#mode));
     this.#lessor = { endLease: (slot, done) => this.#endLease(slot, done) };
-    collected.register(this, segment, this);
+    collected.register(this, { segment }, this);
   }
 
   /**
@@ -113,17 +112,11 @@ export class MpmcRing implements Disposable {
    */
   static createOrAttach(options: MpmcRingOptions & { name: string } & AttachOptions): MpmcRing {
     const name = checkName(options.name);
-    const attach = () => {
-      const ring = MpmcRing.attach(name, options);
-      try {
-        checkShape(ring, options);
-      } catch (error) {
-        ring.close();
-        throw error;
-      }
-      return ring;
-    };
-    return attachOrCreate(attach, () => MpmcRing.create(options));
+    return attachOrCreate(
+      () => MpmcRing.attach(name, options),
+      (ring) => checkShape(ring, options),
+      () => MpmcRing.create(options),
+    );
   }
 
   /**
@@ -409,11 +402,6 @@ export class MpmcRing implements Disposable {
       }
       return total;
     };
-    const participants: ParticipantInfo[] = [];
-    for (let id = 0; id < segment.maxParticipants; id++) {
-      const pid = participantPid(segment, id);
-      if (pid !== 0 && segment.alive(id)) participants.push({ role: 'attached', pid, alive: true });
-    }
     return {
       capacity: this.slots,
       used: this.#slots.census().used,
@@ -425,7 +413,7 @@ export class MpmcRing implements Disposable {
       redelivered: word(MpmcHeader.redelivered),
       abandoned: word(MpmcHeader.abandoned),
       linked: segment.linked,
-      participants,
+      participants: attachedParticipants(segment),
     };
   }
 
@@ -589,15 +577,8 @@ function giveBack(slots: MpmcSlots, slot: number, isLease: boolean): void {
   }
 }
 
-// Rings that were never closed: closed when collected, with one warning. The addon gives back what they held.
-let warned = false;
-const collected = new FinalizationRegistry<Segment>((segment) => {
-  if (!warned) {
-    warned = true;
-    warn(`${segment.label} was collected without close(); it is closed now`, 'RINGWAY_NOT_CLOSED');
-  }
-  segment.close();
-});
+// The addon gives back what a collected ring held.
+const collected = closesWhenCollected();
 
 function many<Item>(limit: number, next: () => Item | null): Item[] {
   if (limit !== Infinity) checkInteger('limit', limit, 0, Number.MAX_SAFE_INTEGER);

@@ -5,7 +5,7 @@ import { ClosedError, CorruptSegmentError, EndOfStreamError, PeerDiedError, Ring
 import { Constants, EndCounters, SpscHeader } from '../layout.js';
 import { describe } from '../memory/names.js';
 import type { Segment } from '../memory/segment.js';
-import { WAIT_MODES, type WaitMode } from '../wait/adaptive-spin.js';
+import { WAIT_MODES, type WaitMode, waitModeOf } from '../wait/adaptive-spin.js';
 import type { Condition, NotYet } from '../wait/condition.js';
 import { checkWaitOptions, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
 import { WaitingLine } from '../wait/waiting-line.js';
@@ -77,7 +77,7 @@ export function bindSpsc(segment: Segment, mode?: WaitMode): SpscLayout {
   if (segment.byteLength - bodyOffset - dataOffset < capacity) {
     refuse(`a capacity of ${capacity} in ${segment.byteLength} bytes`);
   }
-  const created = (Object.keys(WAIT_MODES) as WaitMode[]).find((name) => WAIT_MODES[name] === wait);
+  const created = waitModeOf(wait);
   if (created === undefined) refuse(`wait is ${wait}`);
   const bells = [bodyOffset + SpscHeader.filled, bodyOffset + SpscHeader.freed];
   const roleChanged = bodyOffset + SpscHeader.roleChanged;

@@ -6,10 +6,9 @@ import {
   type CheckedSharedOptions,
   checkInteger,
   checkSharedOptions,
-  type OpenOptions,
   type SharedOptions,
 } from '../memory/shared-object.js';
-import { WAIT_MODES, type WaitMode } from '../wait/adaptive-spin.js';
+import { checkWait, type WaitMode } from '../wait/adaptive-spin.js';
 import { minCapacity } from './spsc-end.js';
 
 export interface SpscRingOptions extends SharedOptions {
@@ -19,12 +18,6 @@ export interface SpscRingOptions extends SharedOptions {
   wait?: WaitMode;
   /** Where records start: multiples of 8 (default) or 64 bytes. */
   alignment?: 8 | 64;
-}
-
-/** What a ring takes to be attached to. */
-export interface AttachOptions extends OpenOptions {
-  /** How this handle waits; by default as the ring was created. */
-  wait?: WaitMode;
 }
 
 interface CheckedOptions extends CheckedSharedOptions {
@@ -49,9 +42,4 @@ export function checkOptions(options: SpscRingOptions): CheckedOptions {
 export function checkAlignment(alignment: unknown): void {
   if (alignment !== 8 && alignment !== 64)
     throw new RangeError(`alignment must be 8 or 64, not ${describe(alignment)}`);
-}
-
-export function checkWait(wait: unknown): WaitMode {
-  if (typeof wait === 'string' && Object.hasOwn(WAIT_MODES, wait)) return wait as WaitMode;
-  throw new RangeError(`wait must be 'adaptive', 'spin' or 'park', not ${describe(wait)}`);
 }

@@ -2,32 +2,23 @@
 
 import { ClosedError, RoleTakenError } from '../errors.js';
 import { Constants, EndCounters, EventCountWords, SpscHeader } from '../layout.js';
-import { requireNative } from '../memory/backend.js';
+import { closesWhenCollected } from '../memory/collected.js';
 import { prepareSleep } from '../memory/event-count.js';
-import { checkName, describe } from '../memory/names.js';
-import { type Backend, participantPid, type Segment, type SegmentHandle } from '../memory/segment.js';
+import { checkName } from '../memory/names.js';
+import type { Backend, Segment, SegmentHandle } from '../memory/segment.js';
 import { attachOrCreate, attachSegment, createSegment, nameOf, otherShape, unlink } from '../memory/shared-object.js';
 import { whenLinked } from '../memory/when-linked.js';
-import { warn } from '../runtime.js';
-import type { WaitMode } from '../wait/adaptive-spin.js';
+import { checkWait, type WaitMode } from '../wait/adaptive-spin.js';
 import { type Condition, NOT_YET } from '../wait/condition.js';
-import { checkWaitOptions, type WaitOptions } from '../wait/options.js';
+import { type AttachOptions, checkWaitOptions, type WaitOptions } from '../wait/options.js';
 import { Waiters } from '../wait/waiters.js';
+import { attachedParticipants, type ParticipantInfo } from './participants.js';
 import { loadPosition } from './position.js';
 import { checkHolder, holderPid, isHeld, leaveRole, loadRole, type Role } from './role.js';
 import { SpscConsumer } from './spsc-consumer.js';
 import { bindSpsc, forgetEnds, formatSpsc, openEnd, type SpscEnd, type SpscLayout, takeEnd } from './spsc-end.js';
-import { type AttachOptions, checkOptions, checkWait, type SpscRingOptions } from './spsc-options.js';
+import { checkOptions, type SpscRingOptions } from './spsc-options.js';
 import { SpscProducer } from './spsc-producer.js';
-
-export interface ParticipantInfo {
-  /** `attached`: a handle without an end. */
-  role: 'producer' | 'consumer' | 'attached';
-  /** In the participant's own pid namespace. */
-  pid: number;
-  /** False for a holder whose death nobody has settled yet. */
-  alive: boolean;
-}
 
 /** A snapshot; counts of other processes may be a moment old, and after a death one record off. */
 export interface SpscRingStats {
@@ -105,17 +96,11 @@ export class SpscRing implements Disposable {
    */
   static createOrAttach(options: SpscRingOptions & { name: string } & AttachOptions): SpscRing {
     const name = checkName(options.name);
-    const attach = () => {
-      const ring = SpscRing.attach(name, options);
-      try {
-        checkShape(ring, options);
-      } catch (error) {
-        ring.close();
-        throw error;
-      }
-      return ring;
-    };
-    return attachOrCreate(attach, () => SpscRing.create(options));
+    return attachOrCreate(
+      () => SpscRing.attach(name, options),
+      (ring) => checkShape(ring, options),
+      () => SpscRing.create(options),
+    );
   }
 
   /**
@@ -125,7 +110,6 @@ export class SpscRing implements Disposable {
   static async whenCreated(name: string, options: WaitOptions & AttachOptions = {}): Promise<SpscRing> {
     checkName(name);
     checkWaitOptions(options);
-    requireNative(`the name ${describe(name)}`);
     return whenLinked(name, options, () => SpscRing.attach(name, options));
   }
 
@@ -310,26 +294,14 @@ export class SpscRing implements Disposable {
       const alive = checkHolder(role, word);
       found.push({ role: role.name as 'producer' | 'consumer', pid: holderPid(role, word), alive });
     }
-    for (let id = 0; id < segment.maxParticipants; id++) {
-      const pid = participantPid(segment, id);
-      if (pid === 0 || withRole.has(id) || !segment.alive(id)) continue;
-      found.push({ role: 'attached', pid, alive: true });
-    }
-    return found;
+    return [...found, ...attachedParticipants(segment, withRole)];
   }
 }
 
-// Rings that were never closed: closed when collected, with one warning.
-let warned = false;
-const collected = new FinalizationRegistry<{ segment: Segment; layout: SpscLayout }>(({ segment, layout }) => {
-  if (!warned) {
-    warned = true;
-    warn(`${segment.label} was collected without close(); it is closed now`, 'RINGWAY_NOT_CLOSED');
-  }
+const collected = closesWhenCollected<{ segment: Segment; layout: SpscLayout }>(({ segment, layout }) => {
   leaveRole(layout.producer);
   leaveRole(layout.consumer);
   forgetEnds(segment);
-  segment.close();
 });
 
 // Waiting for a role: its word, which every wait looks at, is all there is to watch.

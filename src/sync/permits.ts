@@ -20,7 +20,7 @@ import { CorruptSegmentError, RingwayError } from '../errors.js';
 import { Constants, EventCountWords, SemaphoreHeader } from '../layout.js';
 import { notify, prepareSleep } from '../memory/event-count.js';
 import type { Segment } from '../memory/segment.js';
-import { WAIT_MODES, type WaitMode } from '../wait/adaptive-spin.js';
+import { WAIT_MODES, type WaitMode, waitModeOf } from '../wait/adaptive-spin.js';
 import type { Condition } from '../wait/condition.js';
 
 const URGENT_AFTER_MS = 1;
@@ -82,7 +82,7 @@ export class Permits implements Condition {
     const wait = field(SemaphoreHeader.wait);
     if (max < 1 || max > Constants.maxSemaphorePermits) refuse(`max is ${max}`);
     if (initial > max) refuse(`it started with ${initial} permits of ${max}`);
-    const created = (Object.keys(WAIT_MODES) as WaitMode[]).find((name) => WAIT_MODES[name] === wait);
+    const created = waitModeOf(wait);
     if (created === undefined) refuse(`wait is ${wait}`);
     this.segment = segment;
     this.mode = mode ?? (created as WaitMode);

@@ -2,8 +2,8 @@
 
 import { ClosedError, TimeoutError } from '../errors.js';
 import { Constants, SemaphoreHeader } from '../layout.js';
-import { requireNative } from '../memory/backend.js';
-import { checkName, describe } from '../memory/names.js';
+import { closesWhenCollected } from '../memory/collected.js';
+import { checkName } from '../memory/names.js';
 import type { Backend, Segment, SegmentHandle } from '../memory/segment.js';
 import {
   attachOrCreate,
@@ -18,11 +18,15 @@ import {
   unlink,
 } from '../memory/shared-object.js';
 import { whenLinked } from '../memory/when-linked.js';
-import { type AttachOptions, checkWait } from '../ring/spsc-options.js';
-import { warn } from '../runtime.js';
-import { AdaptiveSpin, LONGEST_SPIN_MS, type WaitMode } from '../wait/adaptive-spin.js';
+import { AdaptiveSpin, checkWait, LONGEST_SPIN_MS, type WaitMode } from '../wait/adaptive-spin.js';
 import { NOT_YET } from '../wait/condition.js';
-import { checkWaitOptions, deadlineOf, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
+import {
+  type AttachOptions,
+  checkWaitOptions,
+  deadlineOf,
+  type SyncWaitOptions,
+  type WaitOptions,
+} from '../wait/options.js';
 import { waitSync } from '../wait/wait-sync.js';
 import { settled, Waiters } from '../wait/waiters.js';
 import { formatPermits, Permits, type Place } from './permits.js';
@@ -70,7 +74,7 @@ export class Semaphore implements Disposable {
     this.#segment = segment;
     this.#waiters = new Waiters(permits);
     this.#spin = new AdaptiveSpin(permits.mode, LONGEST_SPIN_MS);
-    collected.register(this, segment, this);
+    collected.register(this, { segment }, this);
   }
 
   /**
@@ -91,15 +95,17 @@ export class Semaphore implements Disposable {
   static createOrAttach(options: NamedSemaphoreOptions): Semaphore {
     const { value = 1, max } = checkOptions(options?.value, options);
     const name = checkName(options.name);
-    const attach = () => {
-      const semaphore = Semaphore.attach(name, options);
+    const check = (semaphore: Semaphore) => {
       const there = semaphore.#permits;
-      if (there.initial === value && there.max === max) return semaphore;
-      semaphore.close();
+      if (there.initial === value && there.max === max) return;
       const shapeOf = (value: number, max: number) => `value ${value} at first and max ${max}`;
       throw otherShape(name, shapeOf(there.initial, there.max), shapeOf(value, max));
     };
-    return attachOrCreate(attach, () => new Semaphore(value, options));
+    return attachOrCreate(
+      () => Semaphore.attach(name, options),
+      check,
+      () => new Semaphore(value, options),
+    );
   }
 
   /**
@@ -109,7 +115,6 @@ export class Semaphore implements Disposable {
   static async whenCreated(name: string, options: WaitOptions & AttachOptions = {}): Promise<Semaphore> {
     checkName(name);
     checkWaitOptions(options);
-    requireNative(`the name ${describe(name)}`);
     return whenLinked(name, options, () => Semaphore.attach(name, options));
   }
 
@@ -265,15 +270,8 @@ export class Semaphore implements Disposable {
   }
 }
 
-// Semaphores that were never closed: closed when collected, with one warning. Nothing waits on them any more.
-let warned = false;
-const collected = new FinalizationRegistry<Segment>((segment) => {
-  if (!warned) {
-    warned = true;
-    warn(`${segment.label} was collected without close(); it is closed now`, 'RINGWAY_NOT_CLOSED');
-  }
-  segment.close();
-});
+// Nothing waits on one that is collected.
+const collected = closesWhenCollected();
 
 interface CheckedOptions extends CheckedSharedOptions {
   value: number;

@@ -2,6 +2,7 @@
 // native/include/ringway/wait.hpp, which give the reasons for the figures.
 
 import { Constants } from '../layout.js';
+import { describe } from '../memory/names.js';
 
 export type WaitMode = 'adaptive' | 'spin' | 'park';
 
@@ -15,6 +16,17 @@ export const WAIT_MODES: Readonly<Record<WaitMode, number>> = {
 export const LONGEST_SPIN_MS = 0.05;
 /** Longest polling between turns of the event loop, whose sleep and wake-up cost twice that. */
 export const LONGEST_POLL_MS = 0.1;
+
+/** @throws {RangeError} unless it is a wait mode */
+export function checkWait(wait: unknown): WaitMode {
+  if (typeof wait === 'string' && Object.hasOwn(WAIT_MODES, wait)) return wait as WaitMode;
+  throw new RangeError(`wait must be 'adaptive', 'spin' or 'park', not ${describe(wait)}`);
+}
+
+/** The wait mode that a word of a segment stands for, if it does. */
+export function waitModeOf(word: number): WaitMode | undefined {
+  return (Object.keys(WAIT_MODES) as WaitMode[]).find((name) => WAIT_MODES[name] === word);
+}
 
 export class AdaptiveSpin {
   readonly #mode: WaitMode;

@@ -1,5 +1,14 @@
 // What every blocking operation takes.
 
+import type { OpenOptions } from '../memory/shared-object.js';
+import type { WaitMode } from './adaptive-spin.js';
+
+/** What an object that can be waited for takes to be attached to. */
+export interface AttachOptions extends OpenOptions {
+  /** How this handle waits; by default as the object was created. */
+  wait?: WaitMode;
+}
+
 /** For operations that return a promise. */
 export interface WaitOptions {
   /** Absent or `Infinity`: for ever. 0 or negative: one attempt. In milliseconds. */
