@@ -46,6 +46,40 @@ export const SpscHeader = {
   data: 1080,
 } as const;
 
+/** Offsets from the body's start, in bytes. Publishers' entries are followed by subscribers', cells and slots. */
+export const BroadcastHeader = {
+  slots: 0,
+  slotByteLength: 4,
+  payloadOffset: 8,
+  maxPublishers: 12,
+  maxSubscribers: 16,
+  onSlow: 20,
+  wait: 24,
+  tail: 128,
+  published: 256,
+  freed: 384,
+  publishing: 512,
+  subscribing: 520,
+  subscribersEver: 524,
+  publishers: 640,
+} as const;
+
+/** Offsets from the entry's start, in bytes; `next` is the distance between entries. */
+export const PublisherEntry = { word: 0, spare: 4, counters: 8, next: 128 } as const;
+
+/** Offsets from the entry's start, in bytes; `next` is the distance between entries. */
+export const SubscriberEntry = { word: 0, cursor: 4, counters: 8, missed: 48, next: 128 } as const;
+
+/** Offsets from the slot's start, in bytes. */
+export const BroadcastSlot = {
+  position: 0,
+  lapsOfPosition: 4,
+  byteLength: 8,
+  publisher: 12,
+  before: 16,
+  payload: 24,
+} as const;
+
 /** Offsets from the body's start, in bytes. */
 export const SemaphoreHeader = {
   initial: 0,
@@ -119,6 +153,16 @@ export const Constants = {
   slotOwnerShift: 3,
   slotOwnerMask: 0xfff,
   slotVersionUnit: 2 ** 15,
+  minBroadcastSlots: 2,
+  maxBroadcastSlots: 2 ** 16,
+  maxPublishers: 256,
+  maxSubscribers: 4096,
+  noPublisher: 0xffffffff,
+  onSlowBlock: 0,
+  onSlowOverwrite: 1,
+  memberFree: 0,
+  memberJoining: 1,
+  memberActive: 2,
   maxSemaphorePermits: 2 ** 31 - 1,
   turnTicketShift: 13,
   paddingFlag: 1,

@@ -4,7 +4,7 @@ import { participantPid, type Segment } from '../memory/segment.js';
 
 export interface ParticipantInfo {
   /** `attached`: a handle without an end. */
-  role: 'producer' | 'consumer' | 'attached';
+  role: 'producer' | 'consumer' | 'publisher' | 'subscriber' | 'attached';
   /** In the participant's own pid namespace. */
   pid: number;
   /** False for a holder whose death nobody has settled yet. */

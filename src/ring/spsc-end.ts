@@ -1,15 +1,12 @@
 // What the two ends of an SPSC ring share: the checked fixed part of the ring, who holds which role, how to wait for the
 // other end. Twin of SpscRing and SpscEnd in native/include/ringway/spsc_ring.hpp.
 
-import { ClosedError, CorruptSegmentError, EndOfStreamError, PeerDiedError, RingwayError } from '../errors.js';
+import { CorruptSegmentError, EndOfStreamError, PeerDiedError, RingwayError } from '../errors.js';
 import { Constants, EndCounters, SpscHeader } from '../layout.js';
-import { describe } from '../memory/names.js';
 import type { Segment } from '../memory/segment.js';
 import { WAIT_MODES, type WaitMode, waitModeOf } from '../wait/adaptive-spin.js';
-import type { Condition, NotYet } from '../wait/condition.js';
-import { checkWaitOptions, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
-import { WaitingLine } from '../wait/waiting-line.js';
 import { prepareToSleep } from './position.js';
+import { RingEnd } from './ring-end.js';
 import {
   checkHolder,
   diedPid,
@@ -22,22 +19,6 @@ import {
   roleAt,
   takeRole,
 } from './role.js';
-
-/** What to do while the other end is away. */
-export interface PeerOptions {
-  /** `'wait'`: wait for a replacement when the other end was closed or its process died. `'throw'` by default. */
-  onPeerGone?: 'throw' | 'wait';
-}
-
-export type RingWaitOptions = WaitOptions & PeerOptions;
-export type SyncRingWaitOptions = SyncWaitOptions & PeerOptions;
-
-function checkRingWaitOptions(options: RingWaitOptions): void {
-  checkWaitOptions(options);
-  const { onPeerGone } = options;
-  if (onPeerGone === undefined || onPeerGone === 'throw' || onPeerGone === 'wait') return;
-  throw new RangeError(`onPeerGone must be 'throw' or 'wait', not ${describe(onPeerGone)}`);
-}
 
 /** The fixed part of a ring, copied and checked once: a peer may scribble over the original at any time. */
 export interface SpscLayout {
@@ -110,9 +91,6 @@ export function formatSpsc(segment: Segment, capacity: number, alignment: number
   words[(bodyOffset + SpscHeader.wait) >> 2] = WAIT_MODES[mode];
 }
 
-/** What an end can do at the moment. */
-export const EndState = { free: 0, borrowed: 1, closed: 2 } as const;
-
 export interface EndWords {
   readonly mine: Role;
   readonly peer: Role;
@@ -157,87 +135,41 @@ export function takeEnd(role: Role, make: () => SpscEnd): SpscEnd {
 }
 
 /** One end of the ring. */
-export abstract class SpscEnd implements Condition, Disposable {
-  /** @internal */ readonly segment: Segment;
-  /** @internal */ readonly mode: WaitMode;
+export abstract class SpscEnd extends RingEnd {
   /** @internal */ readonly sequence: number;
   /** @internal */ readonly watched: number;
   /** @internal */ readonly role: number;
   /** @internal */ readonly counters: number;
   /** @internal */ protected readonly layout: SpscLayout;
-  /** @internal Kept from being collected, and its segment closed, while an end is in use. */
-  protected readonly ring: object;
-  readonly #line: WaitingLine;
   readonly #mine: Role;
   readonly #peer: Role;
-  #closed = false;
 
   /** @internal The role is taken here. */
   protected constructor(ring: object, layout: SpscLayout, words: EndWords) {
-    this.ring = ring;
+    super(ring, layout.segment, layout.mode, words.mine.name);
     this.layout = layout;
-    this.segment = layout.segment;
-    this.mode = layout.mode;
     this.#mine = words.mine;
     this.#peer = words.peer;
     this.sequence = words.bell;
     this.watched = words.watched;
     this.role = words.peer.word;
     this.counters = words.counters;
-    this.#line = new WaitingLine(this);
     takeRole(words.mine);
   }
 
-  /** Whether this end was closed, by itself or with its ring. */
-  get closed(): boolean {
-    return this.#closed;
-  }
-
-  /**
-   * Gives the role back. Pending operations are rejected with ClosedError, what was lent out is given back. Idempotent.
-   */
-  close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    const message = `the ${this.#mine.name} of ${this.segment.label} was closed`;
-    this.endLoans();
-    this.#line.close(message);
-    if (!this.segment.closed) leaveRole(this.#mine);
-    const ends = openEnds.get(this.segment.identity);
-    if (ends?.get(this.#mine.name)?.deref() === this) ends.delete(this.#mine.name);
-    if (ends?.size === 0) openEnds.delete(this.segment.identity);
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
-  }
-
-  /** A pending asynchronous operation keeps the process alive: the default. */
-  ref(): this {
-    this.#line.referenced = true;
-    return this;
-  }
-
-  /** Lets the process end though an operation is pending. */
-  unref(): this {
-    this.#line.referenced = false;
-    return this;
-  }
-
-  /** @internal */
-  abstract hasMoved(watched: number): boolean;
   /** @internal */
   prepare(): number {
     return prepareToSleep(this.segment.words, this.watched >> 2, this.sequence);
   }
-  /** @internal */
-  protected abstract endLoans(): void;
   /** @internal What a wait ends with when the peer was closed. */
   protected abstract closedPeerError(): Error;
 
-  /** @internal */
-  checkOpen(): void {
-    if (this.#closed) throw new ClosedError(`the ${this.#mine.name} of ${this.segment.label} is closed`);
+  protected override leave(): void {
+    const { identity } = this.segment;
+    if (!this.segment.closed) leaveRole(this.#mine);
+    const ends = openEnds.get(identity);
+    if (ends?.get(this.#mine.name)?.deref() === this) ends.delete(this.#mine.name);
+    if (ends?.size === 0) openEnds.delete(identity);
   }
 
   /** @internal */
@@ -268,40 +200,6 @@ export abstract class SpscEnd implements Condition, Disposable {
   protected peerIsGone(): boolean {
     const word = loadRole(this.#peer);
     return isClosed(word) || hasDied(word) || (isHeld(word) && !checkHolder(this.#peer, word));
-  }
-
-  /** @internal `attempt` as soon as it succeeds; at once, without a turn of the event loop, if nobody waits before us. */
-  protected waitAsync<Result>(
-    what: string,
-    options: RingWaitOptions | undefined,
-    attempt: () => Result | NotYet,
-  ): Promise<Result> {
-    try {
-      if (options !== undefined) checkRingWaitOptions(options);
-    } catch (error) {
-      return Promise.reject(error);
-    }
-    return this.#line.async(what, options, attempt, options?.onPeerGone === 'wait');
-  }
-
-  /** @internal The same, blocking the thread. */
-  protected waitSync<Result>(
-    what: string,
-    options: SyncRingWaitOptions | undefined,
-    attempt: () => Result | NotYet,
-  ): Result {
-    if (options !== undefined) checkRingWaitOptions(options);
-    return this.#line.sync(what, options, attempt, options?.onPeerGone === 'wait');
-  }
-
-  /** @internal */
-  protected refuse(state: number): never {
-    this.checkOpen();
-    if (state !== EndState.borrowed) throw new ClosedError(`${this.segment.label} is closed`);
-    throw new RingwayError(
-      `the ${this.#mine.name} of ${this.segment.label} has lent out a record: commit, abort or release it first`,
-      'ERR_RINGWAY_BORROWED',
-    );
   }
 
   /**

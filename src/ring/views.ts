@@ -196,7 +196,7 @@ export class Peek implements Disposable {
    * @throws {ClosedError} after release or the ring's close
    */
   get bytes(): Uint8Array {
-    this.#checkView();
+    this.checkView();
     return this.#loan.bytes;
   }
 
@@ -206,7 +206,7 @@ export class Peek implements Disposable {
    * @throws {ClosedError} after release or the ring's close
    */
   as<View>(View: ViewConstructor<View>): View {
-    this.#checkView();
+    this.checkView();
     return this.#loan.as(View);
   }
 
@@ -237,7 +237,8 @@ export class Peek implements Disposable {
     this.#loan.end();
   }
 
-  #checkView(): void {
+  /** @internal */
+  protected checkView(): void {
     if (this.#ended !== undefined)
       throw new ClosedError(`this peek was ${this.#ended}; its bytes are not yours any more`);
   }

@@ -189,6 +189,72 @@ struct MpmcSlot {
 };
 static_assert(sizeof(MpmcSlot) == 24 && offsetof(MpmcSlot, order) == 4 && offsetof(MpmcSlot, deliveries) == 20);
 
+// Body of Kind::broadcast; the protocol is in docs/BROADCAST.md. Behind the header stand the publishers' entries, the
+// subscribers', the cells (one word each) and the slots; broadcast.hpp says how many and where.
+//        0    4 slots               creator      messages that nobody overwrites unread, kMinBroadcastSlots .. kMaxBroadcastSlots
+//        4    4 slotByteLength      creator      longest message, in bytes
+//        8    4 payloadOffset       creator      from a slot's start: 24, or 64 if payloads start at multiples of 64
+//       12    4 maxPublishers       creator      entries, 1 .. kMaxPublishers
+//       16    4 maxSubscribers      creator      entries, 1 .. kMaxSubscribers
+//       20    4 onSlow              creator      OnSlow
+//       24    4 wait                creator      WaitMode that ends use unless told otherwise
+//      128    4 tail                publishers   position of the next message, at most one behind
+//      256    8 published           both         event count: subscribers sleep here
+//      384    8 freed               both         event count: publishers sleep here
+//      512    8 publishing          publishers   a publisher came or went: RolePhase below a version, and who died last
+//      520    4 subscribing         subscribers  a version that changes when a subscriber comes or goes
+//      524    4 subscribersEver     subscribers  entries from here on were never used
+struct BroadcastHeader {
+  uint32_t slots, slotByteLength, payloadOffset, maxPublishers, maxSubscribers, onSlow, wait;
+  alignas(kIsolationBytes) std::atomic<uint32_t> tail;
+  alignas(kIsolationBytes) EventCountWords published;
+  alignas(kIsolationBytes) EventCountWords freed;
+  alignas(kIsolationBytes) RoleWords publishing;
+  std::atomic<uint32_t> subscribing, subscribersEver;
+};
+static_assert(sizeof(BroadcastHeader) == 640 && offsetof(BroadcastHeader, tail) == 128);
+static_assert(offsetof(BroadcastHeader, published) == 256 && offsetof(BroadcastHeader, freed) == 384);
+static_assert(offsetof(BroadcastHeader, publishing) == 512 && offsetof(BroadcastHeader, subscribersEver) == 524);
+
+//        0    4 word                holder       MemberPhase in the low 3 bits, participant id above them
+//        4    4 spare               holder       the word of the cell that named the slot which is its own now
+//        8   40 counters            holder
+struct alignas(kIsolationBytes) PublisherEntry {
+  std::atomic<uint32_t> word, spare;
+  EndCounters counters;
+};
+//        0    4 word                holder       as above
+//        4    4 cursor              holder       position of the next message to read
+//        8   40 counters            holder
+//       48    8 missed              holder       binary64: messages that were overwritten before it got to them
+struct alignas(kIsolationBytes) SubscriberEntry {
+  std::atomic<uint32_t> word, cursor;
+  EndCounters counters;
+  std::atomic<double> missed;
+};
+static_assert(sizeof(PublisherEntry) == kIsolationBytes && sizeof(SubscriberEntry) == kIsolationBytes);
+static_assert(offsetof(PublisherEntry, counters) == 8 && offsetof(SubscriberEntry, missed) == 48);
+
+// Written by the publisher that owns the slot, before a cell names it.
+//        0    4 position            owner        of the message
+//        4    4 lapsOfPosition      owner        how often positions have wrapped
+//        8    4 byteLength          owner        of the message
+//       12    4 publisher           owner        its entry, or kNoPublisher
+//       16    4 before              owner        that entry's spare word while the message is published
+struct BroadcastSlot {
+  std::atomic<uint32_t> position, lapsOfPosition, byteLength, publisher, before;
+};
+static_assert(sizeof(BroadcastSlot) == 20);
+
+inline constexpr uint32_t kBroadcastPayload = 24;
+inline constexpr uint32_t kMinBroadcastSlots = 2;
+inline constexpr uint32_t kMaxBroadcastSlots = uint32_t{1} << 16;
+inline constexpr uint32_t kMaxPublishers = 256;
+inline constexpr uint32_t kMaxSubscribers = 4096;
+inline constexpr uint32_t kNoPublisher = 0xffffffff;
+enum class OnSlow : uint32_t { block = 0, overwrite = 1 };
+enum class MemberPhase : uint32_t { free = 0, joining = 1, active = 2 };
+
 // Body of Kind::semaphore; see src/sync/permits.ts. While nobody has to wait, only `permits` is written.
 //        0    4 initial             creator      permits when it was created, 0 .. max
 //        4    4 max                 creator      1 .. kMaxSemaphorePermits

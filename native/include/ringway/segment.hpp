@@ -22,6 +22,7 @@
 #include <sys/statvfs.h>
 #include <utility>
 
+#include "ringway/broadcast.hpp"
 #include "ringway/mpmc_slots.hpp"
 #include "ringway/position.hpp"
 #include "ringway/presence.hpp"
@@ -141,22 +142,33 @@ inline void tellOfRoles(SpscHeader& ring) noexcept {
   EventCount(ring.roleChanged).notify();
 }
 
+// How a participant went: `left` by itself, `died` while the caller pins its id (presence.hpp), so that nobody takes it.
+enum class Departure { left, died };
+
 // Clears every word of the segment that names participant `id`: one place for everybody who settles or leaves, since a
 // word that is forgotten would name its dead for ever, or, worse, the next holder of the id. Messages that it held go to
 // participant `heir`; without one (-1: a newcomer that has no id yet) they are left for later.
-//   onRole(RoleWords&) says whether it changed the role.
-template <class OnRole>
-void clearParticipant(std::byte* base, const SegmentShape& shape, uint32_t id, int heir, OnRole&& onRole) noexcept {
+inline void clearParticipant(std::byte* base, const SegmentShape& shape, uint32_t id, int heir,
+                             Departure how) noexcept {
+  const auto& entry = reinterpret_cast<const ParticipantEntry*>(base + shape.participantsOffset)[id];
   std::byte* body = base + shape.bodyOffset;
   const uint64_t byteLength = shape.byteLength - shape.bodyOffset;
   if (shape.kind == Kind::spsc && byteLength >= sizeof(SpscHeader)) {
     auto& ring = *reinterpret_cast<SpscHeader*>(body);
-    const bool producer = onRole(ring.producer), consumer = onRole(ring.consumer);
+    const auto clear = [&](RoleWords& role) {
+      return how == Departure::left ? leaveRole(role, id) : settleRole(role, id, entry);
+    };
+    const bool producer = clear(ring.producer), consumer = clear(ring.consumer);
     if (producer || consumer) tellOfRoles(ring);
   }
   MpmcSlots slots;
   if (shape.kind == Kind::mpmc && heir >= 0 && MpmcSlots::bind(body, byteLength, shape.maxParticipants, slots)) {
     if (slots.settle(id, static_cast<uint32_t>(heir))) slots.wakeAll();
+  }
+  BroadcastSlots broadcast;
+  if (shape.kind == Kind::broadcast && BroadcastSlots::bind(body, byteLength, broadcast)) {
+    const bool died = how == Departure::died;
+    broadcast.leave(id, died ? RolePhase::died : RolePhase::closed, entry.pid.load(std::memory_order_relaxed));
   }
 }
 
@@ -252,8 +264,7 @@ class Segment {
   // last. Views of the memory stay safe: they now read private zero pages, and writes go nowhere. Idempotent.
   void close() noexcept {
     if (!open()) return;
-    const uint32_t me = participantId();
-    clearParticipant(base_, shape_, me, participant_, [me](RoleWords& role) { return leaveRole(role, me); });
+    clearParticipant(base_, shape_, participantId(), participant_, Departure::left);
     // One step for the other threads of this process, which may be inside a system call or a memcpy on these pages.
     // With the last mapping of its description gone, the kernel drops our presence lock.
     // Where the system refuses that (strict overcommit), the pages stay as they are until unmapped: a view that crashes
@@ -284,7 +295,7 @@ class Segment {
     if (const int error = checkProbe()) return error;
     const Pin pin(probe_.get(), id);
     if (!pin) return 0;
-    settlePinned(base_, shape_, id, participant_);
+    clearParticipant(base_, shape_, id, participant_, Departure::died);
     return 1;
   }
 
@@ -359,20 +370,15 @@ class Segment {
       return Failure::refused(Refusal::otherKind, static_cast<uint64_t>(made.shape_.kind));
     }
     if (const auto failure = made.map(file.get())) return failure;
-    const int id = joinPresence(file.get(), *made.header(), made.participants(), made.shape_.maxParticipants,
-                                [&made](uint32_t dead) { settlePinned(made.base_, made.shape_, dead, -1); });
+    const int id =
+        joinPresence(file.get(), *made.header(), made.participants(), made.shape_.maxParticipants,
+                     [&made](uint32_t dead) { clearParticipant(made.base_, made.shape_, dead, -1, Departure::died); });
     if (id < 0) return Failure::of("fcntl(F_OFD_SETLK)", -id);
     made.participant_ = id;
     // What the last holder of our id left behind names us from now on, and nobody else may touch it.
-    clearParticipant(made.base_, made.shape_, made.participantId(), id, [](RoleWords&) { return false; });
+    clearParticipant(made.base_, made.shape_, made.participantId(), id, Departure::died);
     made.path_ = path;
     return {};
-  }
-
-  // The caller pins `id` through some description, so its holder is dead and no newcomer can take the entry.
-  static void settlePinned(std::byte* base, const SegmentShape& shape, uint32_t id, int heir) noexcept {
-    const auto* entries = reinterpret_cast<const ParticipantEntry*>(base + shape.participantsOffset);
-    clearParticipant(base, shape, id, heir, [&](RoleWords& role) { return settleRole(role, id, entries[id]); });
   }
 
   // Maps the file, and opens the probe description beside the one that `fd` stands for.
