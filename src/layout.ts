@@ -76,8 +76,7 @@ export const BroadcastSlot = {
   lapsOfPosition: 4,
   byteLength: 8,
   publisher: 12,
-  before: 16,
-  payload: 24,
+  payload: 16,
 } as const;
 
 /** Offsets from the body's start, in bytes. */

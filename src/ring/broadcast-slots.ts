@@ -80,7 +80,8 @@ export function formatBroadcast(segment: Segment, shape: BroadcastShape, start =
     put(slotsAt + slot * stride + BroadcastSlot.publisher, Constants.noPublisher);
   }
   for (let publisher = 0; publisher < shape.maxPublishers; publisher++) {
-    const spare = lap((start - 2 ** cellBits) | 0) | (depth + publisher);
+    // As if its message had been displaced last; nothing else has come from there.
+    const spare = ((start - depth - 1 - publisher) << indexBits) | (depth + publisher);
     put(BroadcastHeader.publishers + publisher * PublisherEntry.next + PublisherEntry.spare, spare);
   }
 }
@@ -97,7 +98,6 @@ const POSITION = BroadcastSlot.position >> 2;
 const LAPS = BroadcastSlot.lapsOfPosition >> 2;
 const BYTE_LENGTH = BroadcastSlot.byteLength >> 2;
 const PUBLISHER = BroadcastSlot.publisher >> 2;
-const BEFORE = BroadcastSlot.before >> 2;
 
 export class BroadcastSlots {
   readonly segment: Segment;
@@ -186,7 +186,7 @@ export class BroadcastSlots {
     return (this.#subscribers << 2) + subscriber * SubscriberEntry.next;
   }
 
-  /** Where the payload starts of the slot that a cell's or a spare's word names, in bytes from the segment's start. */
+  /** Where the payload starts of the slot that a publisher's spare word names, in bytes from the segment's start. */
   payloadOf(word: number): number {
     return (this.#slotOf(word) << 2) + this.#payload;
   }
@@ -207,7 +207,6 @@ export class BroadcastSlots {
     const slot = this.#slotOf(spare);
     words[slot + BYTE_LENGTH] = byteLength;
     words[slot + PUBLISHER] = publisher;
-    let noted = false;
     for (let tries = 0; tries < MOST_TRIES; tries++) {
       const position = Atomics.load(words, this.#tail);
       const cell = this.#cellOf(position);
@@ -219,18 +218,15 @@ export class BroadcastSlots {
       const displaced = Atomics.load(words, this.#cellOf(position - this.#depth));
       const laps = this.#settleDisplaced(publisher, position, cell, word, displaced);
       if (laps === undefined) continue;
-      words[slot + POSITION] = position;
+      words[slot + POSITION] = position; // P5.
       words[slot + LAPS] = laps;
-      // P5. After the first position, and before the cell: who finds this note finds a position that is the message's, or
-      // one whose cell names another slot (N).
-      if (!noted) Atomics.store(words, slot + BEFORE, spare);
-      noted = true;
       const named = this.#lapOf(position) | (spare & this.#indexMask);
       if (Atomics.compareExchange(words, cell, word, named) !== word) continue; // P6, with find().
       // P7. The spare may be known late: who needs to know makes up for it (P4, N).
-      words[(this.publisherAt(publisher) + PublisherEntry.spare) >> 2] = displaced;
+      const next = this.#spareFrom(position - this.#depth, displaced);
+      words[(this.publisherAt(publisher) + PublisherEntry.spare) >> 2] = next;
       Atomics.compareExchange(words, this.#tail, position, (position + 1) | 0);
-      return displaced;
+      return next;
     }
     throw this.corrupt(`its tail is ${Atomics.load(words, this.#tail) >>> 0}`);
   }
@@ -338,13 +334,18 @@ export class BroadcastSlots {
     const words = this.#words;
     const slot = this.#slotOf(displaced);
     const other = Atomics.load(words, slot + PUBLISHER);
-    const before = Atomics.load(words, slot + BEFORE);
     const laps = Atomics.load(words, slot + LAPS);
-    const spare = Atomics.load(words, this.#cellOf(position - 2 * this.#depth)); // What it displaced in its turn.
-    if (Atomics.load(words, cell) !== word) return undefined;
-    if (other !== publisher && other >>> 0 < this.shape.maxPublishers) {
+    if (other === publisher || other >>> 0 >= this.shape.maxPublishers) {
+      if (Atomics.load(words, cell) !== word) return undefined;
+    } else {
       const entry = (this.publisherAt(other) + PublisherEntry.spare) >> 2;
-      if (Atomics.load(words, entry) === before) Atomics.compareExchange(words, entry, before, spare);
+      const spare = Atomics.load(words, entry);
+      const before = Atomics.load(words, this.#cellOf(position - 2 * this.#depth)); // What it displaced in its turn.
+      // Last: until here the message is there, and a spare that names its slot is one that P7 has not changed.
+      if (Atomics.load(words, cell) !== word) return undefined;
+      if (((spare ^ displaced) & this.#indexMask) === 0) {
+        Atomics.compareExchange(words, entry, spare, this.#spareFrom(position - 2 * this.#depth, before));
+      }
     }
     return position >>> 0 < this.#depth ? (laps + 1) | 0 : laps;
   }
@@ -353,6 +354,12 @@ export class BroadcastSlots {
   #passOn(position: number, word: number): void {
     if ((word & ~this.#indexMask) !== this.#lapOf(position)) return;
     Atomics.compareExchange(this.#words, this.#tail, position, (position + 1) | 0);
+  }
+
+  // The spare word for the slot of the message that stood at a position. It has as much of the position as there is room
+  // for, so that a word that somebody holds is not taken for a later one that names the same slot.
+  #spareFrom(position: number, cell: number): number {
+    return (position << this.#indexBits) | (cell & this.#indexMask);
   }
 
   #cellOf(position: number): number {

@@ -27,7 +27,7 @@ class BroadcastSlots {
     made.subscriberCount_ = made.header->maxSubscribers;
     if (slots < kMinBroadcastSlots || slots > kMaxBroadcastSlots) return false;
     if (slotByteLength == 0 || slotByteLength > kMaxSlotByteLength) return false;
-    if (payloadOffset != kBroadcastPayload && payloadOffset != 64) return false;
+    if (payloadOffset != sizeof(BroadcastSlot) && payloadOffset != 64) return false;
     if (made.publisherCount_ == 0 || made.publisherCount_ > kMaxPublishers) return false;
     if (made.subscriberCount_ == 0 || made.subscriberCount_ > kMaxSubscribers) return false;
     if (onSlow > static_cast<uint32_t>(OnSlow::overwrite)) return false;
@@ -85,21 +85,26 @@ class BroadcastSlots {
     return holds(found, id) && word.compare_exchange_strong(found, 0, std::memory_order_seq_cst);  // M.
   }
 
-  // N. Makes up for P7 of a publisher that did P6 and no more.
+  // N. Makes up for P7 of a publisher that did P6 and no more: then a cell names the slot for a message that is still
+  // there. A message whose slot has become somebody's spare was displaced, and before that P7 was made up for (P4).
   void settleSpare(uint32_t publisher) const noexcept {
-    uint32_t before = publishers_[publisher].spare.load(std::memory_order_seq_cst);  // First: see N.
-    const uint32_t index = before & indexMask();
+    uint32_t spare = publishers_[publisher].spare.load(std::memory_order_seq_cst);
+    const uint32_t index = spare & indexMask();
     if (index >= slotCount_) return;  // Nonsense from a hostile peer stays what it is.
     const auto& slot = *reinterpret_cast<const BroadcastSlot*>(slots_ + uint64_t{index} * stride_);
-    if (slot.publisher.load(std::memory_order_seq_cst) != publisher) return;
-    if (slot.before.load(std::memory_order_seq_cst) != before) return;  // P5 was not done.
     const uint32_t position = slot.position.load(std::memory_order_seq_cst);
-    const uint32_t lap = (position >> std::countr_zero(cellCount_)) << indexBits_;
-    if (cellOf(position).load(std::memory_order_seq_cst) != (lap | index)) return;  // P6 was not done.
+    if (cellOf(position).load(std::memory_order_seq_cst) != (lapOf(position) | index)) return;  // P6 was not done.
     const uint32_t displaced = cellOf(position - depth_).load(std::memory_order_seq_cst);
-    publishers_[publisher].spare.compare_exchange_strong(before, displaced, std::memory_order_seq_cst);
+    const uint32_t next = position + depth_;
+    // Last, as in P4.
+    if ((cellOf(next).load(std::memory_order_seq_cst) & ~indexMask()) != lapOf(next - cellCount_)) return;
+    const uint32_t settled = (position - depth_) << indexBits_ | (displaced & indexMask());
+    publishers_[publisher].spare.compare_exchange_strong(spare, settled, std::memory_order_seq_cst);
   }
 
+  [[nodiscard]] uint32_t lapOf(uint32_t position) const noexcept {
+    return (position >> std::countr_zero(cellCount_)) << indexBits_;
+  }
   [[nodiscard]] std::atomic<uint32_t>& cellOf(uint32_t position) const noexcept {
     return cells_[position & (cellCount_ - 1)];
   }

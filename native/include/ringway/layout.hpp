@@ -193,7 +193,7 @@ static_assert(sizeof(MpmcSlot) == 24 && offsetof(MpmcSlot, order) == 4 && offset
 // subscribers', the cells (one word each) and the slots; broadcast.hpp says how many and where.
 //        0    4 slots               creator      messages that nobody overwrites unread, kMinBroadcastSlots .. kMaxBroadcastSlots
 //        4    4 slotByteLength      creator      longest message, in bytes
-//        8    4 payloadOffset       creator      from a slot's start: 24, or 64 if payloads start at multiples of 64
+//        8    4 payloadOffset       creator      from a slot's start: 16, or 64 if payloads start at multiples of 64
 //       12    4 maxPublishers       creator      entries, 1 .. kMaxPublishers
 //       16    4 maxSubscribers      creator      entries, 1 .. kMaxSubscribers
 //       20    4 onSlow              creator      OnSlow
@@ -217,7 +217,7 @@ static_assert(offsetof(BroadcastHeader, published) == 256 && offsetof(BroadcastH
 static_assert(offsetof(BroadcastHeader, publishing) == 512 && offsetof(BroadcastHeader, subscribersEver) == 524);
 
 //        0    4 word                holder       MemberPhase in the low 3 bits, participant id above them
-//        4    4 spare               holder       the word of the cell that named the slot which is its own now
+//        4    4 spare               holder       the slot which is its own in the low bits, above them where it comes from
 //        8   40 counters            holder
 struct alignas(kIsolationBytes) PublisherEntry {
   std::atomic<uint32_t> word, spare;
@@ -240,13 +240,11 @@ static_assert(offsetof(PublisherEntry, counters) == 8 && offsetof(SubscriberEntr
 //        4    4 lapsOfPosition      owner        how often positions have wrapped
 //        8    4 byteLength          owner        of the message
 //       12    4 publisher           owner        its entry, or kNoPublisher
-//       16    4 before              owner        that entry's spare word while the message is published
 struct BroadcastSlot {
-  std::atomic<uint32_t> position, lapsOfPosition, byteLength, publisher, before;
+  std::atomic<uint32_t> position, lapsOfPosition, byteLength, publisher;
 };
-static_assert(sizeof(BroadcastSlot) == 20);
+static_assert(sizeof(BroadcastSlot) == 16);
 
-inline constexpr uint32_t kBroadcastPayload = 24;
 inline constexpr uint32_t kMinBroadcastSlots = 2;
 inline constexpr uint32_t kMaxBroadcastSlots = uint32_t{1} << 16;
 inline constexpr uint32_t kMaxPublishers = 256;
