@@ -102,7 +102,7 @@ class Model {
     if (of.claim !== undefined) {
       if (this.random.below(4) === 0) of.claim.abort();
       else {
-        // Claimed rooms are rooms, however late they are used.
+        // Its room was there when it was claimed, and is, however late it is used.
         const message = this.#message();
         of.claim.bytes.set(message);
         of.claim.commit(message.length);

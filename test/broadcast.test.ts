@@ -14,19 +14,11 @@ import {
   TimeoutError,
 } from 'ringway';
 import { describe, expect, it } from 'vitest';
-import { BroadcastHeader, BroadcastSlot, bodyOffsetFor, PublisherEntry, SubscriberEntry } from '../src/layout.js';
+import { BroadcastSlot } from '../src/layout.js';
+import { broadcastByteLength } from '../src/ring/broadcast-slots.js';
 import { freshName, opening, useOwnDirectory } from './helpers/directory.js';
 import { startProcess, startThread } from './helpers/remote.js';
-import {
-  BACKENDS,
-  DEFAULT_PARTICIPANTS,
-  expectBytes,
-  poke,
-  recordOf,
-  rejectionOf,
-  startBroadcastAt,
-  thrownBy,
-} from './helpers/rings.js';
+import { BACKENDS, expectBytes, pokeBody, recordOf, rejectionOf, startBroadcastAt, thrownBy } from './helpers/rings.js';
 import { runScript } from './helpers/script.js';
 
 useOwnDirectory();
@@ -1000,8 +992,8 @@ for (const backend of BACKENDS) {
           subscriber.tryReadMany(99);
           publisher.tryPublishMany(upTo(behind));
           // 2^32 messages later all words look the same, but for how often positions have wrapped.
-          const slots = bodyOffsetFor(DEFAULT_PARTICIPANTS) + slotsAt(ring);
-          for (let slot = 0; slot < 5; slot++) poke(ring, slots + slot * 128 + BroadcastSlot.lapsOfPosition, 1);
+          const end = broadcastByteLength(ring);
+          for (let slot = 1; slot <= 5; slot++) pokeBody(ring, end - slot * 128 + BroadcastSlot.lapsOfPosition, 1);
           expect(ring.stats().pushed).toBe(2 ** 32 + 7 + behind);
           const before = subscriber.missed;
           publisher.tryPublishMany([number(100), number(101)]);
@@ -1011,13 +1003,6 @@ for (const backend of BACKENDS) {
       });
     });
   });
-}
-
-/** Where the slots of a ring with one publisher and four slots that overwrites start, from the body's start. */
-function slotsAt({ maxPublishers, maxSubscribers }: BroadcastRing): number {
-  const cells = 2 ** Math.ceil(Math.log2(2 * 4 + 1));
-  const end = BroadcastHeader.publishers + maxPublishers * PublisherEntry.next + maxSubscribers * SubscriberEntry.next;
-  return Math.ceil((end + 4 * cells) / 128) * 128;
 }
 
 describe('a named broadcast ring', () => {
