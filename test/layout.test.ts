@@ -2,12 +2,20 @@
 // segments that test/golden holds. Images change only with the layout version; RINGWAY_GOLDEN=write makes them anew.
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { MpmcRing, PeerDiedError, Semaphore, SpscRing, type SpscRingOptions } from 'ringway';
+import {
+  BroadcastRing,
+  MpmcRing,
+  type OnSlow,
+  PeerDiedError,
+  Semaphore,
+  SpscRing,
+  type SpscRingOptions,
+} from 'ringway';
 import { describe, expect, it } from 'vitest';
 import * as layout from '../src/layout.js';
 import { loadNative } from '../src/native.js';
 import { freshName, segmentDirectory, useOwnDirectory } from './helpers/directory.js';
-import { BACKENDS, imageOf, recordOf, rejectionOf, startPositionsAt } from './helpers/rings.js';
+import { BACKENDS, imageOf, recordOf, rejectionOf, startBroadcastAt, startPositionsAt } from './helpers/rings.js';
 
 useOwnDirectory();
 
@@ -44,6 +52,13 @@ describe('the layout', () => {
     expect(rows(part('## Segment', '## SPSC ring'))).toEqual(SegmentHeader);
     expect(rows(part('## SPSC ring', '## MPMC ring'))).toMatchObject(SpscHeader);
     expect(rows(part('## MPMC ring', '### Slots'))).toEqual(layout.MpmcHeader);
+    expect(rows(part('## Broadcast ring', '### Publishers'))).toEqual(layout.BroadcastHeader);
+    const entries: [from: string, to: string, table: Record<string, number>, notRows: Record<string, number>][] = [
+      ["A publisher's entry:", "A subscriber's entry:", layout.PublisherEntry, { next: 128 }],
+      ["A subscriber's entry:", '### Cells', layout.SubscriberEntry, { next: 128 }],
+      ["At a slot's start:", '## Semaphore', layout.BroadcastSlot, { payload: 24 }],
+    ];
+    for (const [from, to, table, notRows] of entries) expect({ ...rows(part(from, to)), ...notRows }).toEqual(table);
     const { end: _, ...fields } = SemaphoreHeader;
     expect(rows(part('## Semaphore', '## Event counts'))).toEqual(fields);
     expect(text).toContain(`Layout version: ${Constants.layoutVersion}.`);
@@ -225,4 +240,75 @@ describe('an image of a many-to-many ring', () => {
       rmSync(path);
     }
   });
+});
+
+// Each holds, of both policies: positions that wrapped, every slot used, a publisher that was closed and one that lives
+// with a claim, a subscriber that is behind and one that has read all.
+describe('an image of a broadcast ring', () => {
+  const start = 2 ** 32 - 3;
+  const make = (backend: 'shm' | 'sab', onSlow: OnSlow) => {
+    const shape = { slots: 3, slotByteLength: 20, maxPublishers: 2, maxSubscribers: 3, wait: 'park' } as const;
+    const ring = BroadcastRing.create({ ...shape, onSlow, maxParticipants: PARTICIPANTS, backend });
+    startBroadcastAt(ring, start, PARTICIPANTS);
+    const publishers = [ring.publisher(), ring.publisher()] as const;
+    const subscribers = [ring.subscriber(), ring.subscriber()] as const;
+    for (let i = 0; i < 8; i++) {
+      publishers[i % 2]?.tryPublish(recordOf(i, i));
+      subscribers[1].tryRead();
+      if (i < 6) subscribers[0].tryRead();
+    }
+    const claim = publishers[1].tryClaim(2);
+    claim?.bytes.fill(0xcc);
+    publishers[0].tryPublish(recordOf(8, 8));
+    subscribers[1].tryRead();
+    if (onSlow === 'overwrite') {
+      publishers[0].tryPublish(recordOf(20, 9));
+      subscribers[0].tryRead(); // Lapped: it misses what is not read here.
+      publishers[0].tryPublish(recordOf(0, 10));
+      subscribers[1].tryReadMany(2);
+    }
+    publishers[0].close();
+    return { ring, claim };
+  };
+  const file = (onSlow: OnSlow) => fileOfImage(`broadcast-${onSlow}`);
+
+  for (const onSlow of ['block', 'overwrite'] as const) {
+    for (const backend of BACKENDS) {
+      it(`is made byte for byte as it always was: ${onSlow} (${backend})`, () => {
+        const { ring, claim } = make(backend, onSlow);
+        const made = normalised(imageOf(ring));
+        expect(claim).not.toBeNull();
+        ring.close();
+        if (process.env.RINGWAY_GOLDEN === 'write' && backend === 'shm') writeFileSync(file(onSlow), made);
+        const golden = new Uint8Array(readFileSync(file(onSlow)));
+        if (backend === 'sab') golden.fill(0, SegmentHeader.nextParticipant, SegmentHeader.nextParticipant + 4);
+        expect(made).toEqual(golden);
+      });
+    }
+
+    it(`is opened and read, and whoever held it is found dead: ${onSlow}`, async () => {
+      const name = freshName();
+      const path = `${segmentDirectory()}/ringway-${name}`;
+      writeFileSync(path, readFileSync(file(onSlow)));
+      const ring = BroadcastRing.attach(name);
+      try {
+        expect(ring).toMatchObject({ slots: 3, slotByteLength: 20, onSlow, maxPublishers: 2, maxSubscribers: 3 });
+        const records = [recordOf(6, 6), recordOf(7, 7), recordOf(8, 8), recordOf(20, 9), recordOf(0, 10)];
+        const pushed = onSlow === 'block' ? start + 9 : start + 11;
+        expect(ring.stats()).toMatchObject({ pushed, missed: onSlow === 'block' ? 0 : 3 });
+        const subscriber = ring.subscriber({ from: 'oldest' });
+        expect(subscriber.tryReadMany(9)).toEqual(onSlow === 'block' ? records.slice(0, 3) : records.slice(2));
+        const died = await rejectionOf(subscriber.read());
+        expect(died).toBeInstanceOf(PeerDiedError);
+        const publisher = ring.publisher();
+        for (let i = 0; i < 20; i++) {
+          await publisher.publish(recordOf(i, i)); // Dead subscribers hold up nobody.
+          expect(subscriber.tryRead()).toEqual(recordOf(i, i));
+        }
+      } finally {
+        ring.close();
+        rmSync(path);
+      }
+    });
+  }
 });

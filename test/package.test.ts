@@ -16,6 +16,7 @@ const { version } = JSON.parse(readFileSync(fileURLToPath(new URL('../package.js
 describe('the package', () => {
   it('exports what is documented, and nothing by accident', () => {
     const expectedOfRings = [
+      'BroadcastRing',
       'ClosedError',
       'CorruptSegmentError',
       'EndOfStreamError',
@@ -150,6 +151,19 @@ describe('the declarations', () => {
     MpmcRingOptions: 'slots slotByteLength wait alignment'.split(' '),
     MpmcRingStats: 'capacity used pushed popped spins parks wakeUps redelivered abandoned participants'.split(' '),
     Lease: 'bytes as deliveries redelivered ack nack'.split(' '),
+    BroadcastRing:
+      'create attach createOrAttach whenCreated unlink slots slotByteLength onSlow maxPublishers maxSubscribers name handle publisher subscriber stats close'.split(
+        ' ',
+      ),
+    BroadcastRingOptions: 'slots slotByteLength onSlow maxPublishers maxSubscribers wait alignment'.split(' '),
+    BroadcastPublisher:
+      'tryPublish publish publishSync tryPublishMany tryClaim claim claimSync tryWrite write writeSync'.split(' '),
+    BroadcastSubscriber:
+      'tryRead read readSync tryReadMany drain tryPeek peek peekSync ready readySync missed ended'.split(' '),
+    BroadcastPeek: ['stillValid'],
+    SubscriberOptions: ['from'],
+    BroadcastRingStats:
+      'capacity used pushed popped missed spins parks wakeUps redelivered abandoned participants'.split(' '),
     SharedOptions: 'name mode backend maxParticipants'.split(' '),
     SpscRingOptions: 'capacity wait alignment'.split(' '),
     OpenOptions: ['anyOwner'],
@@ -232,6 +246,10 @@ describe('the declarations', () => {
         'tryPushMany',
         'pop',
       ],
+      BroadcastRing: ['create', 'attach', 'createOrAttach', 'whenCreated', 'unlink', 'publisher', 'subscriber'],
+      BroadcastPublisher: ['tryPublish', 'publish', 'tryPublishMany', 'tryClaim', 'tryWrite'],
+      BroadcastSubscriber: ['tryRead', 'read', 'drain', 'tryPeek'],
+      BroadcastPeek: ['stillValid'],
       Lease: ['bytes', 'as', 'ack', 'nack'],
       Claim: ['bytes', 'as', 'commit', 'abort'],
       Peek: ['bytes', 'as', 'release'],

@@ -511,30 +511,102 @@ describe('RINGWAY_DEBUG=views', () => {
     });
   }
 
-  it('changes nothing else: the tests of spsc.test.ts pass', async () => {
-    const root = fileURLToPath(new URL('..', import.meta.url));
-    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('VITEST')));
-    const child = spawn(
-      process.execPath,
-      ['node_modules/vitest/vitest.mjs', 'run', 'test/spsc.test.ts', '-t', 'SPSC ring over'],
-      {
+  for (const backend of BACKENDS) {
+    for (const onSlow of ['block', 'overwrite']) {
+      it(`makes late accesses fail in broadcast rings too (${backend}, onSlow: ${onSlow})`, async () => {
+        const end = await runScript(
+          `const ring = ringway.BroadcastRing.create(
+             { slots: 2, slotByteLength: 8, onSlow: '${onSlow}', maxPublishers: 1, maxSubscribers: 2, backend: '${backend}' });
+           const publisher = ring.publisher();
+           const subscribers = [ring.subscriber(), ring.subscriber()];
+           const failure = (call) => { try { return String(call()); } catch (error) { return error.name; } };
+           const claim = publisher.tryClaim(8);
+           const written = claim.bytes;
+           written.set([1, 2, 3, 4, 5, 6, 7, 8]);
+           claim.commit(3);
+           print([written.length, failure(() => claim.bytes), failure(() => written.fill(9))]);
+           const peek = subscribers[0].tryPeek();
+           const read = peek.bytes;
+           print([read.join(), peek.stillValid]);
+           peek.release();
+           print([read.length, failure(() => peek.bytes)]);
+           // Given back is to the others what it was.
+           print(subscribers[1].tryRead().join());
+           publisher.tryWrite(8, (memory, at) => { memory.set([7, 6], at); return 2; });
+           let drained;
+           subscribers[0].drain((memory, at, length) => {
+             drained = memory;
+             print(memory.slice(at, at + length).join());
+           });
+           print([drained.length, drained[0]]);
+           print(subscribers[1].tryRead().join());
+           const aborted = publisher.tryClaim(4);
+           const view = aborted.bytes;
+           aborted.abort();
+           publisher.tryPublish(new Uint8Array([5]));
+           const open = [publisher.tryClaim(4), subscribers[0].tryPeek()];
+           const views = open.map(({ bytes }) => bytes);
+           ring.close();
+           print([view.length, ...views.map(({ length }) => length)]);`,
+          { env: { RINGWAY_DEBUG: 'views' } },
+        );
+        const lines = ['0,ClosedError,TypeError', '1,2,3,true', '0,ClosedError', '1,2,3', '7,6', '0,', '7,6', '0,0,0'];
+        expect(end).toMatchObject({ code: 0, errors: '', lines });
+      });
+    }
+
+    it(`fills the slots of broadcast rings that nobody reads any more with 0xDB (${backend})`, async () => {
+      const image =
+        backend === 'sab'
+          ? 'new Uint8Array(ring.handle.memory)'
+          : "new Uint8Array(fs.readFileSync(process.env.RINGWAY_SHM_DIR + '/ringway' + ring.handle.name))";
+      const end = await runScript(
+        `const ring = ringway.BroadcastRing.create(
+           { slots: 2, slotByteLength: 40, onSlow: 'overwrite', maxPublishers: 1, maxSubscribers: 1, backend: '${backend}' });
+         const found = (byte) => ${image}.subarray(-3 * 64).filter((at) => at === byte).length;
+         const publisher = ring.publisher();
+         const subscriber = ring.subscriber();
+         for (const byte of [0x71, 0x72]) publisher.tryPublish(new Uint8Array(40).fill(byte));
+         const peek = subscriber.tryPeek();
+         print([found(0x71), found(0x72), found(0xdb)]);
+         publisher.tryPublish(new Uint8Array(40).fill(0x73));
+         print([found(0x71), found(0x72), found(0x73), found(0xdb)]);
+         print([peek.stillValid, peek.bytes[0] === 0x71]);
+         ring.close();`,
+        { env: { RINGWAY_DEBUG: 'views' } },
+      );
+      // Two messages and the publisher's own slot: what was displaced into it is overwritten at once.
+      expect(end).toMatchObject({ code: 0, errors: '', lines: ['40,40,40', '0,40,40,40', 'false,true'] });
+    });
+  }
+
+  it.each([
+    ['spsc.test.ts', 'SPSC ring over'],
+    ['broadcast.test.ts', 'a broadcast ring over'],
+  ])(
+    'changes nothing else: the tests of %s pass',
+    async (file, name) => {
+      const root = fileURLToPath(new URL('..', import.meta.url));
+      const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('VITEST')));
+      const child = spawn(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', `test/${file}`, '-t', name], {
         cwd: root,
         env: { ...env, RINGWAY_DEBUG: 'views', RINGWAY_TEST_SEED: String(seed), NO_COLOR: '1' },
         stdio: ['ignore', 'pipe', 'pipe'],
-      },
-    );
-    let output = '';
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.on('data', (text) => {
-        output += text;
       });
-    }
-    const watchdog = setTimeout(() => child.kill('SIGKILL'), 60_000);
-    const code = await new Promise((resolve) => child.on('close', resolve));
-    clearTimeout(watchdog);
-    expect(code, output).toBe(0);
-    expect(output).toMatch(/Tests {2}[0-9]{3} passed/);
-  }, 70_000);
+      let output = '';
+      for (const stream of [child.stdout, child.stderr]) {
+        stream.on('data', (text) => {
+          output += text;
+        });
+      }
+      const watchdog = setTimeout(() => child.kill('SIGKILL'), 60_000);
+      const code = await new Promise((resolve) => child.on('close', resolve));
+      clearTimeout(watchdog);
+      expect(code, output).toBe(0);
+      expect(output).toMatch(/Tests {2}[0-9]{3} passed/);
+    },
+    70_000,
+  );
 });
 
 describe('plain loads and stores around an Atomics call', () => {

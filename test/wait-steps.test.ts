@@ -1,8 +1,9 @@
 // Lost wake-ups, looked for systematically: the other end acts at every single step of a wait, before the first atomic
 // operation, before the second, and so on until the wait is asleep. The other end is a second copy of the library in the
 // same thread, which knows nothing of the first one, as if it were another thread that is stopped everywhere else.
-import { SpscRing } from 'ringway';
+import { BroadcastRing, type OnSlow, SpscRing } from 'ringway';
 import { afterEach, describe, expect, it } from 'vitest';
+import { BroadcastRing as OtherBroadcastRing } from '../src/ring/broadcast.js';
 import { SpscRing as OtherSpscRing } from '../src/ring/spsc.js';
 import { opening, useOwnDirectory } from './helpers/directory.js';
 import { BACKENDS, fill, recordOf } from './helpers/rings.js';
@@ -34,19 +35,14 @@ afterEach(() => {
   Object.assign(Atomics, real);
 });
 
-const others: OtherSpscRing[] = [];
-afterEach(() => {
-  for (const other of others.splice(0)) other.close();
-});
-
 const turns = async (count: number) => {
   for (let turn = 0; turn < count; turn++) await new Promise(setImmediate);
 };
 
 /** Prepares both ends; `wait` has to wait until `act` was called. */
-type Case = (
-  ring: SpscRing,
-  other: OtherSpscRing,
+type Case<Ring, Other> = (
+  ring: Ring,
+  other: Other,
 ) => {
   wait: () => Promise<unknown>;
   act: () => void;
@@ -55,7 +51,7 @@ type Case = (
   expected: unknown;
 };
 
-const cases: Record<string, Case> = {
+const spscCases: Record<string, Case<SpscRing, OtherSpscRing>> = {
   'a consumer, and a record that comes': (ring, other) => {
     const consumer = ring.consumer();
     const producer = other.producer();
@@ -135,36 +131,184 @@ const cases: Record<string, Case> = {
   },
 };
 
+const SLOTS = 4;
+const FULL = Array.from({ length: SLOTS }, () => recordOf(8));
+
+type BroadcastCase = Case<BroadcastRing, OtherBroadcastRing>;
+
+const subscriberCases: Record<string, BroadcastCase> = {
+  'a subscriber, and a message that comes': (ring, other) => {
+    const subscriber = ring.subscriber();
+    const publisher = other.publisher();
+    return {
+      wait: async () => (await subscriber.peek()).bytes,
+      act: () => publisher.tryPublish(recordOf(9)),
+      expected: recordOf(9),
+    };
+  },
+  'a subscriber, and the first publisher, which publishes later': (ring, other) => {
+    const subscriber = ring.subscriber();
+    let publisher: ReturnType<OtherBroadcastRing['publisher']>;
+    return {
+      wait: () => subscriber.read(),
+      act: () => {
+        publisher = other.publisher();
+      },
+      finish: () => publisher.tryPublish(recordOf(9)),
+      expected: recordOf(9),
+    };
+  },
+  'a subscriber, and more messages than the ring has slots': (ring, other) => {
+    const subscriber = ring.subscriber();
+    const publisher = other.publisher();
+    const count = ring.onSlow === 'block' ? SLOTS : SLOTS + 1;
+    return {
+      wait: () => subscriber.read(),
+      act: () => publisher.tryPublishMany(Array.from({ length: count }, (_, i) => recordOf(9, i))),
+      expected: recordOf(9, ring.onSlow === 'block' ? 0 : count - (SLOTS >> 1)),
+    };
+  },
+  'a subscriber, and the last publisher that is closed': (ring, other) => {
+    const subscriber = ring.subscriber();
+    const publisher = other.publisher();
+    return {
+      wait: () => subscriber.read().catch((error) => error.code),
+      act: () => publisher.close(),
+      expected: 'ERR_RINGWAY_END',
+    };
+  },
+  'a subscriber, and two publishers that are closed one after the other': (ring, other) => {
+    const subscriber = ring.subscriber();
+    const publishers = [other.publisher(), other.publisher()];
+    return {
+      wait: () => subscriber.ready().catch((error) => error.code),
+      act: () => publishers[0]?.close(),
+      finish: () => publishers[1]?.close(),
+      expected: 'ERR_RINGWAY_END',
+    };
+  },
+  'a subscriber, and the last publisher that publishes once more before it is closed': (ring, other) => {
+    const subscriber = ring.subscriber();
+    const publisher = other.publisher();
+    return {
+      wait: () => subscriber.read(),
+      act: () => {
+        publisher.tryPublish(recordOf(5));
+        publisher.close();
+      },
+      expected: recordOf(5),
+    };
+  },
+  'a subscriber that waits for a new publisher': (ring, other) => {
+    const subscriber = ring.subscriber();
+    other.publisher().close();
+    return {
+      wait: () => subscriber.read({ onPeerGone: 'wait' }),
+      act: () => other.publisher().tryPublish(recordOf(3)),
+      expected: recordOf(3),
+    };
+  },
+};
+
+const publisherCases: Record<string, BroadcastCase> = {
+  'a publisher, and the slowest subscriber that reads': (ring, other) => {
+    const publisher = ring.publisher();
+    const slow = other.subscriber();
+    publisher.tryPublishMany(FULL);
+    return { wait: () => publisher.publish(recordOf(1)), act: () => slow.tryRead(), expected: undefined };
+  },
+  'a publisher that waits to claim, and the slowest subscriber that drains': (ring, other) => {
+    const publisher = ring.publisher();
+    const slow = other.subscriber();
+    publisher.tryPublishMany(FULL);
+    return {
+      wait: async () => (await publisher.claim(7)).byteLength,
+      act: () => slow.drain(() => {}),
+      expected: 7,
+    };
+  },
+  'a publisher, and the slowest subscriber that is closed': (ring, other) => {
+    const publisher = ring.publisher();
+    const slow = other.subscriber();
+    publisher.tryPublishMany(FULL);
+    return { wait: () => publisher.publish(recordOf(1)), act: () => slow.close(), expected: undefined };
+  },
+  'a publisher, and two slowest subscribers, of which one reads and then the other is closed': (ring, other) => {
+    const publisher = ring.publisher();
+    const slow = [other.subscriber(), other.subscriber()];
+    publisher.tryPublishMany(FULL);
+    return {
+      wait: () => publisher.publish(recordOf(1)),
+      act: () => slow[0]?.tryRead(),
+      finish: () => slow[1]?.close(),
+      expected: undefined,
+    };
+  },
+  'a publisher, and a newcomer that is as slow as the slowest': (ring, other) => {
+    const publisher = ring.publisher();
+    const slow = [other.subscriber()];
+    publisher.tryPublishMany(FULL);
+    return {
+      wait: () => publisher.publish(recordOf(1)),
+      act: () => slow.push(other.subscriber({ from: 'oldest' })),
+      finish: () => {
+        for (const subscriber of slow) subscriber.tryRead();
+      },
+      expected: undefined,
+    };
+  },
+};
+
+/**
+ * Waits again and again, interrupted at the first step, at the second, and so on until it sleeps before it comes to it.
+ * A live peer is looked after now and then in shared memory, which would hide a lost wake-up for a second at most; over
+ * a SharedArrayBuffer it would be one for ever, and the test would not end.
+ */
+async function atEveryStep<Ring extends { close(): void }, Other extends { close(): void }>(
+  prepare: Case<Ring, Other>,
+  make: () => { ring: Ring; other: Other },
+): Promise<void> {
+  let acted = true;
+  for (let at = 1; acted; at++) {
+    const { ring, other } = make();
+    const { wait, act, finish, expected } = prepare(ring, other);
+    const interruption = interruptAt(at, act);
+    const waiting = wait();
+    await turns(3);
+    acted = interruption.acted;
+    interruption.stop();
+    if (!acted) act(); // It slept before: there is no later step.
+    finish?.();
+    expect(await waiting, `step ${at}`).toEqual(expected);
+    ring.close();
+    other.close();
+    if (at === 1) expect(acted).toBe(true);
+  }
+}
+
 for (const backend of BACKENDS) {
   describe(`at every step of a wait over ${backend}`, () => {
-    const make = () => {
-      const ring = opening(SpscRing.create({ capacity: 256, backend, wait: 'park' }));
-      const other = OtherSpscRing.attach(ring.handle);
-      others.push(other);
-      return { ring, other };
-    };
+    for (const [name, prepare] of Object.entries(spscCases)) {
+      it(name, () =>
+        atEveryStep(prepare, () => {
+          const ring = opening(SpscRing.create({ capacity: 256, backend, wait: 'park' }));
+          return { ring, other: opening(OtherSpscRing.attach(ring.handle)) };
+        }),
+      );
+    }
 
-    for (const [name, prepare] of Object.entries(cases)) {
-      // A live peer is looked after now and then in shared memory, which would hide a lost wake-up for a second at
-      // most; over a SharedArrayBuffer it would be one for ever, and this test would not end.
-      it(name, async () => {
-        let acted = true;
-        for (let at = 1; acted; at++) {
-          const { ring, other } = make();
-          const { wait, act, finish, expected } = prepare(ring, other);
-          const interruption = interruptAt(at, act);
-          const waiting = wait();
-          await turns(3);
-          acted = interruption.acted;
-          interruption.stop();
-          if (!acted) act(); // It slept before: there is no later step.
-          finish?.();
-          expect(await waiting, `step ${at}`).toEqual(expected);
-          ring.close();
-          other.close();
-          if (at === 1) expect(acted).toBe(true);
-        }
-      });
+    const broadcast = (onSlow: OnSlow) => () => {
+      const shape = { slots: SLOTS, slotByteLength: 16, onSlow, maxPublishers: 2, maxSubscribers: 3 };
+      const ring = opening(BroadcastRing.create({ ...shape, backend, wait: 'park' }));
+      return { ring, other: opening(OtherBroadcastRing.attach(ring.handle)) };
+    };
+    for (const [name, prepare] of Object.entries(subscriberCases)) {
+      for (const onSlow of ['block', 'overwrite'] as const) {
+        it(`${name} (onSlow: ${onSlow})`, () => atEveryStep(prepare, broadcast(onSlow)));
+      }
+    }
+    for (const [name, prepare] of Object.entries(publisherCases)) {
+      it(name, () => atEveryStep(prepare, broadcast('block')));
     }
   });
 }

@@ -17,7 +17,7 @@ import {
 import { type BroadcastSlots, LAPPED, NOTHING } from './broadcast-slots.js';
 import { callHandler, checkHandled, checkHandler, checkLimit, type DrainHandler } from './handlers.js';
 import { EndState, RingEnd, type RingWaitOptions, type SyncRingWaitOptions } from './ring-end.js';
-import { Loan, Peek, type Peeker } from './views.js';
+import { DEBUG_VIEWS, detach, Loan, Peek, type Peeker } from './views.js';
 
 export interface SubscriberOptions {
   /** Where to start: behind the last message there is (default), or at the oldest that is still there. */
@@ -150,7 +150,7 @@ export class BroadcastSubscriber extends RingEnd implements AsyncIterable<Uint8A
     try {
       while (read < limit && this.#next()) {
         if (this.#slots.blocks) callHandler(this.segment, handler, this.#offset, this.#length);
-        else if (this.#copyWhole()) checkHandled(handler(this.#scratch as Uint8Array, 0, this.#length));
+        else if (this.#copyWhole()) this.#handleCopy(handler);
         else {
           this.#resume();
           if (++laps < MOST_LAPS) continue;
@@ -328,6 +328,18 @@ export class BroadcastSubscriber extends RingEnd implements AsyncIterable<Uint8A
       this.#scratch.set(this.segment.bytes.subarray(this.#offset, this.#offset + this.#length));
     }
     return this.#isWhole();
+  }
+
+  #handleCopy(handler: DrainHandler): void {
+    const copy = this.#scratch as Uint8Array;
+    try {
+      checkHandled(handler(copy, 0, this.#length));
+    } finally {
+      if (DEBUG_VIEWS) {
+        detach(copy); // Or a handler that keeps it would find the next message there, unnoticed.
+        this.#scratch = undefined;
+      }
+    }
   }
 
   // Half a ring behind the publishers, so that we are not lapped again at once. What lies between is missed.

@@ -65,9 +65,14 @@ export class Loan {
   end(): void {
     this.#bytes = undefined;
     if (this.#copy === undefined) return;
-    structuredClone(this.#copy.buffer, { transfer: [this.#copy.buffer as ArrayBuffer] });
+    detach(this.#copy);
     this.#copy = undefined;
   }
+}
+
+/** Takes a private copy away from whoever has a view of it, in debug mode. */
+export function detach({ buffer }: Uint8Array): void {
+  structuredClone(buffer, { transfer: [buffer as ArrayBuffer] });
 }
 
 /** Fills memory that was given back, in debug mode. */

@@ -1,9 +1,11 @@
 // What several test files do with rings.
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
-import type { SegmentHandle, SpscProducer, SpscRing } from 'ringway';
+import type { BroadcastRing, SegmentHandle, SpscProducer, SpscRing } from 'ringway';
 import { expect } from 'vitest';
 import { bodyOffsetFor, SpscHeader } from '../../src/layout.js';
 import { pathOf } from '../../src/memory/names.js';
+import type { Segment } from '../../src/memory/segment.js';
+import { formatBroadcast } from '../../src/ring/broadcast-slots.js';
 
 export const BACKENDS = ['shm', 'sab'] as const;
 
@@ -54,6 +56,19 @@ export function imageOf(ring: HasHandle): Uint8Array {
 export function startPositionsAt(ring: SpscRing, position: number, maxParticipants = DEFAULT_PARTICIPANTS): void {
   pokeBody(ring, SpscHeader.tail, position, maxParticipants);
   pokeBody(ring, SpscHeader.head, position, maxParticipants);
+}
+
+/** As if the ring's first message came at this position, behind as many empty ones as it holds. Before any end is taken. */
+export function startBroadcastAt(ring: BroadcastRing, position: number, maxParticipants = DEFAULT_PARTICIPANTS): void {
+  const { handle } = ring;
+  const bytes = handle.backend === 'sab' ? new Uint8Array(handle.memory) : imageOf(ring);
+  const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >> 2);
+  // All that formatting needs of a segment. A ring is fresh, so that what it does not write is zero.
+  formatBroadcast({ words, bodyOffset: bodyOffsetFor(maxParticipants) } as Segment, ring, position);
+  if (handle.backend === 'sab') return;
+  const file = openSync(fileOf(ring), 'r+');
+  writeSync(file, bytes, 0, bytes.length, 0);
+  closeSync(file);
 }
 
 /** Pushes records until there is no room; how many. Ends also if there always is. */
