@@ -136,6 +136,7 @@ class Participant {
       auto& header = *slots.header;
       ringway::EventCount waited(!forMessage ? header.freed : quiet ? header.quiet : header.filled);
       const uint32_t seen = waited.prepare();
+      std::atomic_thread_fence(std::memory_order_seq_cst);  // event_count.hpp, A: not every load of an attempt is.
       if (attempt()) return;
       if (quiet && !everySlotIsFree()) continue;
       ringway::futexWait(waited.sequence(), seen, quiet ? ringway::kForever : ringway::nowNs() + limit.nextNs());

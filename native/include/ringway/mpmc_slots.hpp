@@ -198,11 +198,16 @@ class MpmcSlots {
 
  private:
   // Spares those who push into a full ring a look at every slot, and those who work on them the loss of their cache lines.
-  // From a head that is not emptied up to the tail all cells name slots, each another one.
+  // From a head that is not emptied up to the tail all cells name slots, each another one. The head must stay until the
+  // tail is loaded, or a tail that moved on later would make up for a slot that is free.
   [[nodiscard]] bool everySlotIsQueued() const noexcept {
     const uint32_t head = header->head.load(std::memory_order_acquire);
-    if (lapsAhead(cellAt(head).load(std::memory_order_acquire), head) != 0) return false;  // B.
-    return static_cast<int32_t>(header->tail.load(std::memory_order_acquire) - head) >= static_cast<int32_t>(count);
+    const auto& cell = cellAt(head);
+    const uint32_t word = cell.load(std::memory_order_acquire);  // B.
+    if (lapsAhead(word, head) != 0) return false;
+    const uint32_t tail = header->tail.load(std::memory_order_acquire);
+    return static_cast<int32_t>(tail - head) >= static_cast<int32_t>(count) &&
+           cell.load(std::memory_order_acquire) == word;
   }
 
   [[nodiscard]] Atomic<uint32_t>& cellAt(uint32_t position) const noexcept {
