@@ -234,7 +234,6 @@ describe('a hostile process scribbles over a many-to-many ring', () => {
       `those who use it get results or errors of ours: ${what}`,
       async () => {
         const random = new Random(seed);
-        const maxParticipants = 8;
         const offsets = wordsOf(PARTICIPANTS);
         if (fixedToo) {
           const body = bodyOffsetFor(PARTICIPANTS);

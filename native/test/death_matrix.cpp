@@ -34,7 +34,7 @@ class Doom {
  public:
   static void arm(Participant& participant, Board board, uint32_t at, int signal) {
     participant_ = &participant;
-    board_ = &board.ledger;
+    ledger_ = &board.ledger;
     left_ = at;
     signal_ = signal;
     beforeStep = []() noexcept {
@@ -50,8 +50,10 @@ class Doom {
   static void strike() noexcept {
     disarm();
     struck_ = true;
-    enterTruth();
-    if (signal_ == SIGKILL) raise(SIGKILL);
+    if (signal_ == SIGKILL) {
+      enterTruth();
+      raise(SIGKILL);
+    }
     // What we write or read is ours alone, however long we are stopped.
     struct Held {
       uint32_t index, state;
@@ -74,11 +76,11 @@ class Doom {
   // Only we know whether our message was completed, or taken by us, before this step.
   static void enterTruth() {
     const auto& [index, state, id] = participant_->writing;
-    if (id != ~uint64_t{} && peek(participant_->slots.at(index).state) != state) board_->of(id).complete = 1;
+    if (id != ~uint64_t{} && peek(participant_->slots.at(index).state) != state) ledger_->of(id).complete = 1;
     eachHeld([](uint32_t held, uint32_t word) {
       uint64_t taken = 0;
       std::memcpy(&taken, participant_->slots.payload(held), sizeof taken);
-      if (slotPhase(word) == SlotPhase::reading) board_->of(taken).mayComeAgain = 1;
+      if (slotPhase(word) == SlotPhase::reading) ledger_->of(taken).mayComeAgain = 1;
     });
   }
   template <class Each>
@@ -93,7 +95,7 @@ class Doom {
   }
 
   static inline Participant* participant_ = nullptr;
-  static inline Ledger* board_ = nullptr;
+  static inline Ledger* ledger_ = nullptr;
   static inline uint32_t left_ = 0;
   static inline int signal_ = 0;
   static inline bool struck_ = false;
@@ -539,7 +541,7 @@ TEST_CASE("death matrix: how long it takes until what the dead held is back") {
   for (const uint32_t holdMs : {20u, 200u}) {
     Matrix matrix(4);
     std::vector<int64_t> took;
-    while (took.size() < deaths / (holdMs / 10)) took.push_back(matrix.redeliveryNs(random.below(holdMs * 1000)));
+    while (took.size() < deaths / 4) took.push_back(matrix.redeliveryNs(random.below(holdMs * 1000)));
     const std::string what = "recovered by one who has waited for up to " + std::to_string(holdMs) + " ms";
     printFigures(what.c_str(), took);
   }
