@@ -58,6 +58,10 @@ class Random {
   }
   uint32_t word() noexcept { return static_cast<uint32_t>(next() >> 32); }
   uint32_t below(uint32_t limit) noexcept { return limit == 0 ? 0 : static_cast<uint32_t>(next() % limit); }
+  template <class Item, size_t kCount>
+  const Item& pick(const Item (&items)[kCount]) noexcept {
+    return items[below(kCount)];
+  }
   bool oneIn(uint32_t n) noexcept { return below(n) == 0; }
 
  private:

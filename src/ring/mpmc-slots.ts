@@ -250,8 +250,9 @@ export class MpmcSlots {
     return this.#lapsAhead(word, position) !== 0 || (word & 1) !== 0;
   }
 
-  /** Whether a slot is free, for producers before they sleep. */
+  /** Whether a slot is free, for producers before they sleep. As claim() sees it, so that nobody retries for nothing. */
   mayClaim(): boolean {
+    if (this.#everySlotIsQueued()) return false;
     for (let slot = 0; slot < this.#count; slot++) {
       const state = Atomics.load(this.#words, this.#first + slot * this.#stride); // event_count.hpp, A.
       if ((state & PHASE_MASK) === slotFree) return true;
@@ -304,12 +305,15 @@ export class MpmcSlots {
   }
 
   // Spares those who push into a full ring a look at every slot, and those who work on them the loss of their cache lines.
-  // From a head that is not emptied up to the tail all cells name slots, each another one.
+  // From a head that is not emptied up to the tail all cells name slots, each another one. The head must stay until the
+  // tail is loaded, or a tail that moved on later would make up for a slot that is free.
   #everySlotIsQueued(): boolean {
     const head = Atomics.load(this.#words, this.#headIndex);
-    const word = Atomics.load(this.#words, this.#cellOf(head)); // B.
+    const cell = this.#cellOf(head);
+    const word = Atomics.load(this.#words, cell); // B.
     if (this.#lapsAhead(word, head) !== 0) return false;
-    return ((Atomics.load(this.#words, this.#tailIndex) - head) | 0) >= this.#count;
+    if (((Atomics.load(this.#words, this.#tailIndex) - head) | 0) < this.#count) return false;
+    return Atomics.load(this.#words, cell) === word;
   }
 
   // The word of the cell that a position belongs to.

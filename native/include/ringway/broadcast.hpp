@@ -42,7 +42,7 @@ class BroadcastSlots {
     if (byteLength < slotsAt + uint64_t{made.slotCount_} * made.stride_) return false;
     made.publishers_ = reinterpret_cast<PublisherEntry*>(body + sizeof(BroadcastHeader));
     made.subscribers_ = reinterpret_cast<SubscriberEntry*>(body + subscribersAt);
-    made.cells_ = reinterpret_cast<std::atomic<uint32_t>*>(body + cellsAt);
+    made.cells_ = reinterpret_cast<Atomic<uint32_t>*>(body + cellsAt);
     made.slots_ = body + slotsAt;
     out = made;
     return true;
@@ -80,7 +80,7 @@ class BroadcastSlots {
   static constexpr uint32_t memberWord(MemberPhase phase, uint32_t id) noexcept {
     return static_cast<uint32_t>(phase) | id << kRoleIdShift;
   }
-  static bool leaveEntry(std::atomic<uint32_t>& word, uint32_t id) noexcept {
+  static bool leaveEntry(Atomic<uint32_t>& word, uint32_t id) noexcept {
     uint32_t found = word.load(std::memory_order_seq_cst);
     return holds(found, id) && word.compare_exchange_strong(found, 0, std::memory_order_seq_cst);  // M.
   }
@@ -105,14 +105,14 @@ class BroadcastSlots {
   [[nodiscard]] uint32_t lapOf(uint32_t position) const noexcept {
     return (position >> std::countr_zero(cellCount_)) << indexBits_;
   }
-  [[nodiscard]] std::atomic<uint32_t>& cellOf(uint32_t position) const noexcept {
+  [[nodiscard]] Atomic<uint32_t>& cellOf(uint32_t position) const noexcept {
     return cells_[position & (cellCount_ - 1)];
   }
   [[nodiscard]] uint32_t indexMask() const noexcept { return (uint32_t{1} << indexBits_) - 1; }
 
   PublisherEntry* publishers_ = nullptr;
   SubscriberEntry* subscribers_ = nullptr;
-  std::atomic<uint32_t>* cells_ = nullptr;
+  Atomic<uint32_t>* cells_ = nullptr;
   std::byte* slots_ = nullptr;
   uint32_t publisherCount_ = 0, subscriberCount_ = 0, depth_ = 0, slotCount_ = 0, cellCount_ = 0, indexBits_ = 0,
            stride_ = 0;

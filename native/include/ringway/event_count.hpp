@@ -45,7 +45,7 @@ class EventCount {
     if (asleep != 0) wake(asleep);
   }
 
-  [[nodiscard]] const std::atomic<uint32_t>& sequence() const noexcept { return words_.sequence; }
+  [[nodiscard]] const Atomic<uint32_t>& sequence() const noexcept { return words_.sequence; }
 
  private:
   void wake(uint32_t asleep) noexcept {

@@ -5,9 +5,10 @@
 // Words that different processes write stand kIsolationBytes apart.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
+
+#include "ringway/atomic.hpp"
 
 namespace ringway {
 
@@ -42,13 +43,13 @@ static_assert(kPresenceLockLength >= kMaxParticipants);
 //       48    8 uniqueId            creator      random; attachments of one thread know by it that they are to one segment
 //      128    4 nextParticipant     newcomers    where the search for a free entry starts, a hint
 struct SegmentHeader {
-  std::atomic<uint32_t> magic;
+  Atomic<uint32_t> magic;
   uint32_t layoutVersion, kind, featureBits;
   uint64_t byteLength;
   uint32_t participantsOffset, maxParticipants, bodyOffset, creatorPid;
   double createdAtMs;
   uint64_t uniqueId;
-  alignas(kIsolationBytes) std::atomic<uint32_t> nextParticipant;
+  alignas(kIsolationBytes) Atomic<uint32_t> nextParticipant;
 };
 static_assert(sizeof(SegmentHeader) == 256 && offsetof(SegmentHeader, byteLength) == 16);
 static_assert(offsetof(SegmentHeader, createdAtMs) == 40 && offsetof(SegmentHeader, nextParticipant) == 128);
@@ -57,8 +58,8 @@ static_assert(offsetof(SegmentHeader, createdAtMs) == 40 && offsetof(SegmentHead
 //        4    4 threadId            participant  kernel id of the thread; for people only
 //        8    8 attachedAtMs        participant  binary64, milliseconds since 1970; for people only
 struct alignas(64) ParticipantEntry {
-  std::atomic<uint32_t> pid, threadId;
-  std::atomic<double> attachedAtMs;
+  Atomic<uint32_t> pid, threadId;
+  Atomic<double> attachedAtMs;
 };
 static_assert(sizeof(ParticipantEntry) == 64);
 
@@ -66,7 +67,7 @@ static_assert(sizeof(ParticipantEntry) == 64);
 //        0    4 sequence            notifiers    even, grows by 2 with every notification that met a sleeper
 //        4    4 asleep              both         0: nobody sleeps; else 1 + the newest sequence that somebody sleeps on
 struct EventCountWords {
-  std::atomic<uint32_t> sequence, asleep;
+  Atomic<uint32_t> sequence, asleep;
 };
 static_assert(sizeof(EventCountWords) == 8);
 
@@ -74,14 +75,14 @@ static_assert(sizeof(EventCountWords) == 8);
 //        0    4 word                taker        phase in the low 3 bits, participant id above them
 //        4    4 diedPid             recoverer    pid of the last holder that died; for people only
 struct RoleWords {
-  std::atomic<uint32_t> word, diedPid;
+  Atomic<uint32_t> word, diedPid;
 };
 static_assert(sizeof(RoleWords) == 8);
 
 // What one end of a ring has done. Only its holder writes, nobody decides by it.
 //        0   40 counts              holder       binary64 each: records, spins, parks, wakeUps, liveness checks
 struct EndCounters {
-  std::atomic<double> records, spins, parks, wakeUps, livenessChecks;
+  Atomic<double> records, spins, parks, wakeUps, livenessChecks;
 };
 static_assert(sizeof(EndCounters) == 40);
 
@@ -102,14 +103,14 @@ static_assert(sizeof(EndCounters) == 40);
 //     1080    . data                producer     capacity bytes: records and padding, each a multiple of alignment
 struct SpscHeader {
   uint32_t capacity, alignment, dataOffset, wait;
-  alignas(kIsolationBytes) std::atomic<uint32_t> tail;
-  alignas(kIsolationBytes) std::atomic<uint32_t> head;
+  alignas(kIsolationBytes) Atomic<uint32_t> tail;
+  alignas(kIsolationBytes) Atomic<uint32_t> head;
   alignas(kIsolationBytes) RoleWords producer;
   RoleWords consumer;
   EventCountWords roleChanged;
-  alignas(kIsolationBytes) std::atomic<uint32_t> filled;
-  alignas(kIsolationBytes) std::atomic<uint32_t> freed;
-  std::atomic<uint32_t> wantedHead;
+  alignas(kIsolationBytes) Atomic<uint32_t> filled;
+  alignas(kIsolationBytes) Atomic<uint32_t> freed;
+  Atomic<uint32_t> wantedHead;
   alignas(kIsolationBytes) EndCounters producerCounters;
   alignas(kIsolationBytes) EndCounters consumerCounters;
 };
@@ -139,7 +140,7 @@ inline constexpr uint32_t kPaddingFlag = 1;  // No record: the rest of this lap 
 // counts on, so sums stay right.
 //        0   48 counts              participant  binary64 each: pushed, popped, spins, parks, wakeUps, liveness checks
 struct alignas(kIsolationBytes) ParticipantCounters {
-  std::atomic<double> pushed, popped, spins, parks, wakeUps, livenessChecks;
+  Atomic<double> pushed, popped, spins, parks, wakeUps, livenessChecks;
 };
 static_assert(sizeof(ParticipantCounters) == kIsolationBytes);
 
@@ -161,10 +162,10 @@ static_assert(sizeof(ParticipantCounters) == kIsolationBytes);
 //      768    . counters            participants ParticipantCounters[maxParticipants], then the slots
 struct MpmcHeader {
   uint32_t slots, slotByteLength, payloadOffset, stride, slotsOffset, wait;
-  alignas(kIsolationBytes) std::atomic<uint32_t> tail;
-  alignas(kIsolationBytes) std::atomic<uint32_t> head;
-  alignas(kIsolationBytes) std::atomic<uint32_t> ended;
-  std::atomic<uint32_t> abandoned, redelivered;
+  alignas(kIsolationBytes) Atomic<uint32_t> tail;
+  alignas(kIsolationBytes) Atomic<uint32_t> head;
+  alignas(kIsolationBytes) Atomic<uint32_t> ended;
+  Atomic<uint32_t> abandoned, redelivered;
   alignas(kIsolationBytes) EventCountWords filled;
   EventCountWords quiet;
   alignas(kIsolationBytes) EventCountWords freed;
@@ -185,7 +186,7 @@ inline constexpr uint32_t kMaxMpmcParticipants = 4095;  // A slot's state has 12
 //       16    4 position            owner        where the message was queued, or was about to be
 //       20    4 deliveries          owner        how often it was handed out, this time included
 struct MpmcSlot {
-  std::atomic<uint32_t> state, order[2], byteLength, position, deliveries;
+  Atomic<uint32_t> state, order[2], byteLength, position, deliveries;
 };
 static_assert(sizeof(MpmcSlot) == 24 && offsetof(MpmcSlot, order) == 4 && offsetof(MpmcSlot, deliveries) == 20);
 
@@ -206,11 +207,11 @@ static_assert(sizeof(MpmcSlot) == 24 && offsetof(MpmcSlot, order) == 4 && offset
 //      524    4 subscribersEver     subscribers  entries from here on were never used
 struct BroadcastHeader {
   uint32_t slots, slotByteLength, payloadOffset, maxPublishers, maxSubscribers, onSlow, wait;
-  alignas(kIsolationBytes) std::atomic<uint32_t> tail;
+  alignas(kIsolationBytes) Atomic<uint32_t> tail;
   alignas(kIsolationBytes) EventCountWords published;
   alignas(kIsolationBytes) EventCountWords freed;
   alignas(kIsolationBytes) RoleWords publishing;
-  std::atomic<uint32_t> subscribing, subscribersEver;
+  Atomic<uint32_t> subscribing, subscribersEver;
 };
 static_assert(sizeof(BroadcastHeader) == 640 && offsetof(BroadcastHeader, tail) == 128);
 static_assert(offsetof(BroadcastHeader, published) == 256 && offsetof(BroadcastHeader, freed) == 384);
@@ -220,7 +221,7 @@ static_assert(offsetof(BroadcastHeader, publishing) == 512 && offsetof(Broadcast
 //        4    4 spare               holder       the slot which is its own in the low bits, above them where it comes from
 //        8   40 counters            holder
 struct alignas(kIsolationBytes) PublisherEntry {
-  std::atomic<uint32_t> word, spare;
+  Atomic<uint32_t> word, spare;
   EndCounters counters;
 };
 //        0    4 word                holder       as above
@@ -228,9 +229,9 @@ struct alignas(kIsolationBytes) PublisherEntry {
 //        8   40 counters            holder
 //       48    8 missed              holder       binary64: messages that were overwritten before it got to them
 struct alignas(kIsolationBytes) SubscriberEntry {
-  std::atomic<uint32_t> word, cursor;
+  Atomic<uint32_t> word, cursor;
   EndCounters counters;
-  std::atomic<double> missed;
+  Atomic<double> missed;
 };
 static_assert(sizeof(PublisherEntry) == kIsolationBytes && sizeof(SubscriberEntry) == kIsolationBytes);
 static_assert(offsetof(PublisherEntry, counters) == 8 && offsetof(SubscriberEntry, missed) == 48);
@@ -241,7 +242,7 @@ static_assert(offsetof(PublisherEntry, counters) == 8 && offsetof(SubscriberEntr
 //        8    4 byteLength          owner        of the message
 //       12    4 publisher           owner        its entry, or kNoPublisher
 struct BroadcastSlot {
-  std::atomic<uint32_t> position, lapsOfPosition, byteLength, publisher;
+  Atomic<uint32_t> position, lapsOfPosition, byteLength, publisher;
 };
 static_assert(sizeof(BroadcastSlot) == 16);
 
@@ -264,9 +265,9 @@ enum class MemberPhase : uint32_t { free = 0, joining = 1, active = 2 };
 //                                                kTurnTicketShift bits and its ticket above them
 struct SemaphoreHeader {
   uint32_t initial, max, wait;
-  alignas(kIsolationBytes) std::atomic<uint32_t> permits;
+  alignas(kIsolationBytes) Atomic<uint32_t> permits;
   alignas(kIsolationBytes) EventCountWords released;
-  std::atomic<uint32_t> nextTicket, turn;
+  Atomic<uint32_t> nextTicket, turn;
 };
 static_assert(sizeof(SemaphoreHeader) == 384 && offsetof(SemaphoreHeader, permits) == 128);
 static_assert(offsetof(SemaphoreHeader, released) == 256 && offsetof(SemaphoreHeader, turn) == 268);
@@ -279,6 +280,6 @@ enum class WaitMode : uint32_t { adaptive = 0, spin = 1, park = 2 };
 
 static_assert(std::atomic<uint32_t>::is_always_lock_free, "a lock inside the atomic would not be shared");
 static_assert(std::atomic<double>::is_always_lock_free && sizeof(std::atomic<double>) == 8);
-static_assert(sizeof(std::atomic<uint32_t>) == 4);
+static_assert(sizeof(Atomic<uint32_t>) == 4 && sizeof(Atomic<double>) == 8);
 
 }  // namespace ringway

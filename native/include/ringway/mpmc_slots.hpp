@@ -198,14 +198,19 @@ class MpmcSlots {
 
  private:
   // Spares those who push into a full ring a look at every slot, and those who work on them the loss of their cache lines.
-  // From a head that is not emptied up to the tail all cells name slots, each another one.
+  // From a head that is not emptied up to the tail all cells name slots, each another one. The head must stay until the
+  // tail is loaded, or a tail that moved on later would make up for a slot that is free.
   [[nodiscard]] bool everySlotIsQueued() const noexcept {
     const uint32_t head = header->head.load(std::memory_order_acquire);
-    if (lapsAhead(cellAt(head).load(std::memory_order_acquire), head) != 0) return false;  // B.
-    return static_cast<int32_t>(header->tail.load(std::memory_order_acquire) - head) >= static_cast<int32_t>(count);
+    const auto& cell = cellAt(head);
+    const uint32_t word = cell.load(std::memory_order_acquire);  // B.
+    if (lapsAhead(word, head) != 0) return false;
+    const uint32_t tail = header->tail.load(std::memory_order_acquire);
+    return static_cast<int32_t>(tail - head) >= static_cast<int32_t>(count) &&
+           cell.load(std::memory_order_acquire) == word;
   }
 
-  [[nodiscard]] std::atomic<uint32_t>& cellAt(uint32_t position) const noexcept {
+  [[nodiscard]] Atomic<uint32_t>& cellAt(uint32_t position) const noexcept {
     return at(position & (count - 1)).order[(position & count) != 0];
   }
   [[nodiscard]] uint32_t cellWord(uint32_t position, uint32_t index) const noexcept {
@@ -270,17 +275,17 @@ class MpmcSlots {
   }
 
   // Q4, Q5.
-  void empty(std::atomic<uint32_t>& cell, uint32_t word, uint32_t position) const noexcept {
+  void empty(Atomic<uint32_t>& cell, uint32_t word, uint32_t position) const noexcept {
     cell.compare_exchange_strong(word, (position & lapMask_) + 2 * count, std::memory_order_acq_rel);
     help(header->head, position);
   }
 
   // Q2, Q5.
-  static void help(std::atomic<uint32_t>& hint, uint32_t position) noexcept {
+  static void help(Atomic<uint32_t>& hint, uint32_t position) noexcept {
     hint.compare_exchange_strong(position, position + 1, std::memory_order_acq_rel);
   }
   // Where to look after a cell that does not stand for its position any more.
-  static uint32_t past(std::atomic<uint32_t>& hint, uint32_t position, int32_t ahead) noexcept {
+  static uint32_t past(Atomic<uint32_t>& hint, uint32_t position, int32_t ahead) noexcept {
     if (ahead > 0) help(hint, position++);
     const uint32_t now = hint.load(std::memory_order_acquire);
     return static_cast<int32_t>(now - position) > 0 ? now : position;

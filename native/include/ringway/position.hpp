@@ -24,7 +24,7 @@ inline constexpr uint32_t kAsleepBit = 1;
 class SharedPosition {
  public:
   // `bell` is the word that sleepers sleep on: it grows by 2 with every ring.
-  SharedPosition(std::atomic<uint32_t>& word, std::atomic<uint32_t>& bell) noexcept : word_(word), bell_(bell) {}
+  SharedPosition(Atomic<uint32_t>& word, Atomic<uint32_t>& bell) noexcept : word_(word), bell_(bell) {}
 
   [[nodiscard]] uint32_t load() const noexcept { return word_.load(std::memory_order_acquire) & ~kAsleepBit; }  // A.
 
@@ -50,12 +50,12 @@ class SharedPosition {
     return rung;
   }
 
-  [[nodiscard]] const std::atomic<uint32_t>& word() const noexcept { return word_; }
-  [[nodiscard]] const std::atomic<uint32_t>& bell() const noexcept { return bell_; }
+  [[nodiscard]] const Atomic<uint32_t>& word() const noexcept { return word_; }
+  [[nodiscard]] const Atomic<uint32_t>& bell() const noexcept { return bell_; }
 
  private:
-  std::atomic<uint32_t>& word_;
-  std::atomic<uint32_t>& bell_;
+  Atomic<uint32_t>& word_;
+  Atomic<uint32_t>& bell_;
 };
 
 }  // namespace ringway

@@ -33,6 +33,7 @@ inline int setPresenceLock(int fd, short type, int64_t first, int64_t length) no
   lock.l_whence = SEEK_SET;
   lock.l_start = kPresenceLockOffset + first;
   lock.l_len = length;
+  step();
   while (fcntl(fd, F_OFD_SETLK, &lock) != 0) {
     if (errno == EACCES) return -EAGAIN;
     if (errno != EINTR) return -errno;

@@ -269,6 +269,7 @@ class Segment {
     // With the last mapping of its description gone, the kernel drops our presence lock.
     // Where the system refuses that (strict overcommit), the pages stay as they are until unmapped: a view that crashes
     // would be worse than a presence that ends late, and our roles are given back already.
+    step();
     [[maybe_unused]] const void* replaced = mmap(base_, mappedByteLength(), PROT_READ | PROT_WRITE,
                                                  MAP_FIXED | MAP_ANONYMOUS | MAP_PRIVATE | MAP_NORESERVE, -1, 0);
     unpublished_ = FileDescriptor();

@@ -203,7 +203,7 @@ class SpscEnd {
   }
 
   // Only the role's holder writes its counters, so nothing can come between load and store. Relaxed: for people only.
-  static void count(std::atomic<double>& counter, double by = 1) noexcept {
+  static void count(Atomic<double>& counter, double by = 1) noexcept {
     counter.store(counter.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
   }
 
