@@ -4,15 +4,31 @@ export * from './errors.js';
 export { type Capabilities, capabilities } from './memory/backend.js';
 export type { Backend, SabHandle, SegmentHandle, ShmHandle } from './memory/segment.js';
 export type { OpenOptions, SharedOptions } from './memory/shared-object.js';
+export type { FieldType, RecordDescription, RecordField, ScalarType } from './record/description.js';
+export type { ReadHandler, WriteHandler } from './record/in-place.js';
+export {
+  type FieldInput,
+  type FieldValue,
+  type RecordInput,
+  type RecordOption,
+  type RecordReader,
+  type RecordType,
+  type RecordValue,
+  type RecordWriter,
+  record,
+  type ValueOf,
+} from './record/record.js';
 export type { Lease } from './ring/lease.js';
 export { MpmcRing, type MpmcRingStats } from './ring/mpmc.js';
 export type { MpmcRingOptions } from './ring/mpmc-options.js';
 export type { ParticipantInfo } from './ring/participants.js';
-export { SpscRing, type SpscRingStats } from './ring/spsc.js';
+export { type SpscRecordRing, SpscRing, type SpscRingStats } from './ring/spsc.js';
 export type { DrainHandler, SpscConsumer } from './ring/spsc-consumer.js';
 export type { PeerOptions, RingWaitOptions, SyncRingWaitOptions } from './ring/spsc-end.js';
 export type { SpscRingOptions } from './ring/spsc-options.js';
 export type { SpscProducer, Writer } from './ring/spsc-producer.js';
+export type { RecordPeek, SpscRecordConsumer } from './ring/spsc-record-consumer.js';
+export type { SpscRecordProducer } from './ring/spsc-record-producer.js';
 export type { Claim, Peek, ViewConstructor } from './ring/views.js';
 export type { WaitMode } from './wait/adaptive-spin.js';
 export type { AttachOptions, SyncWaitOptions, WaitOptions } from './wait/options.js';

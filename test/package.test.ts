@@ -27,6 +27,7 @@ describe('the package', () => {
       'SpscRing',
       'TimeoutError',
       'capabilities',
+      'record',
     ];
     expect(Object.keys(rings).sort()).toEqual(expectedOfRings);
     expect(Object.keys(ringway).sort()).toEqual([...expectedOfRings, 'Semaphore'].sort());
