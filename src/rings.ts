@@ -18,15 +18,18 @@ export {
   record,
   type ValueOf,
 } from './record/record.js';
+export type { DrainHandler, Writer } from './ring/in-place.js';
 export type { Lease } from './ring/lease.js';
 export { MpmcRing, type MpmcRingStats } from './ring/mpmc.js';
-export type { MpmcRingOptions } from './ring/mpmc-options.js';
+export type { MpmcRecordRingOptions, MpmcRingOptions } from './ring/mpmc-options.js';
+export type { MpmcRecordRing } from './ring/mpmc-records.js';
 export type { ParticipantInfo } from './ring/participants.js';
+export type { RecordLease } from './ring/record-lease.js';
 export { type SpscRecordRing, SpscRing, type SpscRingStats } from './ring/spsc.js';
-export type { DrainHandler, SpscConsumer } from './ring/spsc-consumer.js';
+export type { SpscConsumer } from './ring/spsc-consumer.js';
 export type { PeerOptions, RingWaitOptions, SyncRingWaitOptions } from './ring/spsc-end.js';
 export type { SpscRingOptions } from './ring/spsc-options.js';
-export type { SpscProducer, Writer } from './ring/spsc-producer.js';
+export type { SpscProducer } from './ring/spsc-producer.js';
 export type { RecordPeek, SpscRecordConsumer } from './ring/spsc-record-consumer.js';
 export type { SpscRecordProducer } from './ring/spsc-record-producer.js';
 export type { Claim, Peek, ViewConstructor } from './ring/views.js';

@@ -60,7 +60,7 @@ export function checkSharedOptions(options: SharedOptions, needs: string): Check
 }
 
 /** @throws {TypeError | RangeError} unless `value` is a whole number in that range */
-export function checkInteger(what: string, value: unknown, least: number, most: number): void {
+export function checkInteger(what: string, value: unknown, least: number, most: number): asserts value is number {
   if (typeof value !== 'number') throw new TypeError(`${what} must be a number, not ${describe(value)}`);
   if (!Number.isInteger(value) || value < least || value > most) {
     throw new RangeError(`${what} must be a whole number from ${least} to ${most}, not ${value}`);

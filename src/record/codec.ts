@@ -3,18 +3,21 @@
 import { CorruptSegmentError } from '../errors.js';
 import { describe } from '../memory/names.js';
 import type { RecordDescription } from './description.js';
+import type { HasMemory } from './field-access.js';
 import type { RecordInput, RecordType, ValueOf } from './record.js';
 import { RecordMemory } from './record-memory.js';
 
 export class RecordCodec<Description extends RecordDescription> {
   readonly #type: RecordType<Description>;
   readonly #scratch: Uint8Array;
-  readonly #memory = new RecordMemory();
+  readonly #cursor: HasMemory;
 
   constructor(type: RecordType<Description>) {
     this.#type = type;
     this.#scratch = new Uint8Array(type.byteLength);
-    this.#memory.moveTo(this.#scratch, 0);
+    const memory = new RecordMemory();
+    memory.moveTo(this.#scratch, 0);
+    this.#cursor = new type.WriteCursor(memory);
   }
 
   /**
@@ -29,7 +32,7 @@ export class RecordCodec<Description extends RecordDescription> {
     for (const access of this.#type.accesses) {
       const field = fields[access.name];
       if (field === undefined) throw new TypeError(`the field ${describe(access.name)} is missing`);
-      access.write(this.#memory, field);
+      access.set.call(this.#cursor, field);
     }
     let names = 0;
     for (const _ in fields) names++; // The quick way to see that there are no others.
@@ -44,7 +47,7 @@ export class RecordCodec<Description extends RecordDescription> {
     checkByteLength(this.#type, bytes.length);
     this.#scratch.set(bytes);
     const value: Record<string, unknown> = {};
-    for (const access of this.#type.accesses) value[access.name] = access.copy(this.#memory);
+    for (const access of this.#type.accesses) value[access.name] = access.copy.call(this.#cursor);
     return value as ValueOf<Description>;
   }
 

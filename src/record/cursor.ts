@@ -5,47 +5,30 @@
 // four record types; accessors made for each end, 200 and 250 as soon as one handler serves eight ends. Field by field
 // through the typed arrays, without any of it: 13 and 5.
 
-import { ClosedError } from '../errors.js';
-import type { FieldAccess } from './field-access.js';
+import type { FieldAccess, HasMemory } from './field-access.js';
 import type { RecordMemory } from './record-memory.js';
 
-export type CursorClass = new (memory: RecordMemory) => object;
+export type CursorClass = new (memory: RecordMemory) => HasMemory;
 
 // No name that a field can have, nor a symbol: loads of a string's property are quicker where a process has many record
 // types.
 const MEMORY = '~memory';
-
-interface HasMemory {
-  readonly '~memory': RecordMemory;
-}
 
 /**
  * The class of the cursors over records with these fields.
  * @param writable - whether fields can be set
  */
 export function cursorClass(fields: readonly FieldAccess[], writable: boolean): CursorClass {
-  class Cursor {
+  class Cursor implements HasMemory {
+    declare readonly [MEMORY]: RecordMemory;
+
     constructor(memory: RecordMemory) {
       Object.defineProperty(this, MEMORY, { value: memory });
       Object.preventExtensions(this); // A misspelt field is an error.
     }
   }
-  for (const { name, read, write } of fields) {
-    const get = function (this: HasMemory) {
-      const memory = this['~memory'];
-      if (memory.at < 0) throw ended();
-      return read(memory);
-    };
-    const set = function (this: HasMemory, value: unknown) {
-      const memory = this['~memory'];
-      if (memory.at < 0) throw ended();
-      write(memory, value);
-    };
+  for (const { name, get, set } of fields) {
     Object.defineProperty(Cursor.prototype, name, { enumerable: true, get, ...(writable ? { set } : {}) });
   }
   return Cursor;
-}
-
-function ended(): ClosedError {
-  return new ClosedError('the handler that this record was handed to has returned: copy what you keep');
 }

@@ -1,24 +1,30 @@
-// How a field of each type is read from memory and written to it, and which values it takes.
+// How a field of each type is read from memory and written to it, and which values it takes: the accessors of cursors.
 //
 // Each scalar type has functions of its own, so that each of them meets one kind of typed array only: the engine
 // specialises a function by what all of its copies have seen.
 
+import { ClosedError } from '../errors.js';
 import { describe } from '../memory/names.js';
 import type { ElementType, PlacedField, ScalarType } from './description.js';
 import type { RecordMemory } from './record-memory.js';
 
-/** What can be done with one field of the record at `memory.at`. */
+/** What the functions of a field find the record by: a cursor. */
+export interface HasMemory {
+  readonly '~memory': RecordMemory;
+}
+
+/** What can be done with one field of the record that a cursor stands at. */
 export interface FieldAccess {
   readonly name: string;
   /** The value; of an array of numbers a view of the memory. */
-  read(memory: RecordMemory): unknown;
+  get(this: HasMemory): unknown;
   /** The value, never a view. */
-  copy(memory: RecordMemory): unknown;
+  copy(this: HasMemory): unknown;
   /** @throws {TypeError | RangeError} naming the field, for a value that it cannot hold */
-  write(memory: RecordMemory, value: unknown): void;
+  set(this: HasMemory, value: unknown): void;
 }
 
-type Access = Pick<FieldAccess, 'read' | 'write'>;
+type Access = Pick<FieldAccess, 'get' | 'set'>;
 
 export function accessTo({ name, element, length, byteOffset }: PlacedField): FieldAccess {
   const label = `the field ${describe(name)}`;
@@ -29,128 +35,207 @@ export function accessTo({ name, element, length, byteOffset }: PlacedField): Fi
 }
 
 function plain(access: Access): Omit<FieldAccess, 'name'> {
-  return { ...access, copy: access.read };
+  return { ...access, copy: access.get };
 }
 
+function ended(): ClosedError {
+  return new ClosedError('the handler that this record was handed to has returned: copy what you keep');
+}
+
+// Written out for each type, without helpers: the engine inlines the accessors of a whole record into the handler only
+// while they are small.
 const SCALARS: Record<ScalarType, (label: string, offset: number) => Access> = {
   int8: (label, offset) => ({
-    read: (memory) => memory.int8[memory.at + offset],
-    write: (memory, value) => {
-      memory.int8[memory.at + offset] = int8(value, label);
+    get() {
+      const { at, int8 } = this['~memory'];
+      if (at < 0) throw ended();
+      return int8[at + offset];
+    },
+    set(value) {
+      const { at, int8 } = this['~memory'];
+      if (at < 0) throw ended();
+      if (!isInt8(value)) refuse(value, label, TAKES.int8);
+      int8[at + offset] = value;
     },
   }),
   uint8: (label, offset) => ({
-    read: (memory) => memory.uint8[memory.at + offset],
-    write: (memory, value) => {
-      memory.uint8[memory.at + offset] = uint8(value, label);
+    get() {
+      const { at, uint8 } = this['~memory'];
+      if (at < 0) throw ended();
+      return uint8[at + offset];
+    },
+    set(value) {
+      const { at, uint8 } = this['~memory'];
+      if (at < 0) throw ended();
+      if (!isUint8(value)) refuse(value, label, TAKES.uint8);
+      uint8[at + offset] = value;
     },
   }),
   int16: (label, offset) => ({
-    read: (memory) => memory.int16[(memory.at + offset) >> 1],
-    write: (memory, value) => {
-      memory.int16[(memory.at + offset) >> 1] = int16(value, label);
+    get() {
+      const { at, int16 } = this['~memory'];
+      if (at < 0) throw ended();
+      return int16[(at + offset) >> 1];
+    },
+    set(value) {
+      const { at, int16 } = this['~memory'];
+      if (at < 0) throw ended();
+      if (!isInt16(value)) refuse(value, label, TAKES.int16);
+      int16[(at + offset) >> 1] = value;
     },
   }),
   uint16: (label, offset) => ({
-    read: (memory) => memory.uint16[(memory.at + offset) >> 1],
-    write: (memory, value) => {
-      memory.uint16[(memory.at + offset) >> 1] = uint16(value, label);
+    get() {
+      const { at, uint16 } = this['~memory'];
+      if (at < 0) throw ended();
+      return uint16[(at + offset) >> 1];
+    },
+    set(value) {
+      const { at, uint16 } = this['~memory'];
+      if (at < 0) throw ended();
+      if (!isUint16(value)) refuse(value, label, TAKES.uint16);
+      uint16[(at + offset) >> 1] = value;
     },
   }),
   int32: (label, offset) => ({
-    read: (memory) => memory.int32[(memory.at + offset) >> 2],
-    write: (memory, value) => {
-      memory.int32[(memory.at + offset) >> 2] = int32(value, label);
+    get() {
+      const { at, int32 } = this['~memory'];
+      if (at < 0) throw ended();
+      return int32[(at + offset) >> 2];
+    },
+    set(value) {
+      const { at, int32 } = this['~memory'];
+      if (at < 0) throw ended();
+      if (!isInt32(value)) refuse(value, label, TAKES.int32);
+      int32[(at + offset) >> 2] = value;
     },
   }),
   uint32: (label, offset) => ({
-    read: (memory) => memory.uint32[(memory.at + offset) >> 2],
-    write: (memory, value) => {
-      memory.uint32[(memory.at + offset) >> 2] = uint32(value, label);
+    get() {
+      const { at, uint32 } = this['~memory'];
+      if (at < 0) throw ended();
+      return uint32[(at + offset) >> 2];
+    },
+    set(value) {
+      const { at, uint32 } = this['~memory'];
+      if (at < 0) throw ended();
+      if (!isUint32(value)) refuse(value, label, TAKES.uint32);
+      uint32[(at + offset) >> 2] = value;
     },
   }),
   int64: (label, offset) => ({
-    read: (memory) => memory.int64[(memory.at + offset) >> 3],
-    write: (memory, value) => {
-      memory.int64[(memory.at + offset) >> 3] = int64(value, label);
+    get() {
+      const { at, int64 } = this['~memory'];
+      if (at < 0) throw ended();
+      return int64[(at + offset) >> 3];
+    },
+    set(value) {
+      const { at, int64 } = this['~memory'];
+      if (at < 0) throw ended();
+      if (!isInt64(value)) refuse(value, label, TAKES.int64);
+      int64[(at + offset) >> 3] = value;
     },
   }),
   uint64: (label, offset) => ({
-    read: (memory) => memory.uint64[(memory.at + offset) >> 3],
-    write: (memory, value) => {
-      memory.uint64[(memory.at + offset) >> 3] = uint64(value, label);
+    get() {
+      const { at, uint64 } = this['~memory'];
+      if (at < 0) throw ended();
+      return uint64[(at + offset) >> 3];
+    },
+    set(value) {
+      const { at, uint64 } = this['~memory'];
+      if (at < 0) throw ended();
+      if (!isUint64(value)) refuse(value, label, TAKES.uint64);
+      uint64[(at + offset) >> 3] = value;
     },
   }),
   float32: (label, offset) => ({
-    read: (memory) => memory.float32[(memory.at + offset) >> 2],
-    write: (memory, value) => {
-      memory.float32[(memory.at + offset) >> 2] = float32(value, label);
+    get() {
+      const { at, float32 } = this['~memory'];
+      if (at < 0) throw ended();
+      return float32[(at + offset) >> 2];
+    },
+    set(value) {
+      const { at, float32 } = this['~memory'];
+      if (at < 0) throw ended();
+      if (!isFloat32(value)) refuse(value, label, TAKES.float32);
+      float32[(at + offset) >> 2] = value;
     },
   }),
   float64: (label, offset) => ({
-    read: (memory) => memory.float64[(memory.at + offset) >> 3],
-    write: (memory, value) => {
-      memory.float64[(memory.at + offset) >> 3] = float64(value, label);
+    get() {
+      const { at, float64 } = this['~memory'];
+      if (at < 0) throw ended();
+      return float64[(at + offset) >> 3];
+    },
+    set(value) {
+      const { at, float64 } = this['~memory'];
+      if (at < 0) throw ended();
+      if (!isFloat64(value)) refuse(value, label, TAKES.float64);
+      float64[(at + offset) >> 3] = value;
     },
   }),
   bool: (label, offset) => ({
-    read: (memory) => memory.uint8[memory.at + offset] !== 0,
-    write: (memory, value) => {
-      memory.uint8[memory.at + offset] = bool(value, label);
+    get() {
+      const { at, uint8 } = this['~memory'];
+      if (at < 0) throw ended();
+      return uint8[at + offset] !== 0;
+    },
+    set(value) {
+      const { at, uint8 } = this['~memory'];
+      if (at < 0) throw ended();
+      if (!isBool(value)) refuse(value, label, TAKES.bool);
+      uint8[at + offset] = value ? 1 : 0;
     },
   }),
 };
 
-const int8 = (value: unknown, label: string) => whole(value, label, -(2 ** 7), 2 ** 7 - 1);
-const uint8 = (value: unknown, label: string) => whole(value, label, 0, 2 ** 8 - 1);
-const int16 = (value: unknown, label: string) => whole(value, label, -(2 ** 15), 2 ** 15 - 1);
-const uint16 = (value: unknown, label: string) => whole(value, label, 0, 2 ** 16 - 1);
-const int32 = (value: unknown, label: string) => whole(value, label, -(2 ** 31), 2 ** 31 - 1);
-const uint32 = (value: unknown, label: string) => whole(value, label, 0, 2 ** 32 - 1);
-const int64 = (value: unknown, label: string) => bigWhole(value, label, -(2n ** 63n), 2n ** 63n - 1n);
-const uint64 = (value: unknown, label: string) => bigWhole(value, label, 0n, 2n ** 64n - 1n);
+const isInt8 = (value: unknown): value is number => typeof value === 'number' && (value << 24) >> 24 === value;
+const isUint8 = (value: unknown): value is number => typeof value === 'number' && (value & 0xff) === value;
+const isInt16 = (value: unknown): value is number => typeof value === 'number' && (value << 16) >> 16 === value;
+const isUint16 = (value: unknown): value is number => typeof value === 'number' && (value & 0xffff) === value;
+const isInt32 = (value: unknown): value is number => typeof value === 'number' && (value | 0) === value;
+const isUint32 = (value: unknown): value is number => typeof value === 'number' && value >>> 0 === value;
+const isInt64 = (value: unknown): value is bigint => typeof value === 'bigint' && BigInt.asIntN(64, value) === value;
+const isUint64 = (value: unknown): value is bigint => typeof value === 'bigint' && BigInt.asUintN(64, value) === value;
+// No finite number becomes Infinity; others are rounded.
+const isFloat32 = (value: unknown): value is number =>
+  typeof value === 'number' && (Number.isFinite(Math.fround(value)) || !Number.isFinite(value));
+const isFloat64 = (value: unknown): value is number => typeof value === 'number';
+const isBool = (value: unknown): value is boolean => typeof value === 'boolean';
 
-function whole(value: unknown, label: string, least: number, most: number): number {
-  if (typeof value === 'number' && value >= least && value <= most && Math.trunc(value) === value) return value;
-  return refuse(value, label, 'number', `a whole number from ${least} to ${most}`);
-}
-
-function bigWhole(value: unknown, label: string, least: bigint, most: bigint): bigint {
-  if (typeof value === 'bigint' && value >= least && value <= most) return value;
-  return refuse(value, label, 'bigint', `a bigint from ${least}n to ${most}n`);
-}
-
-function float64(value: unknown, label: string): number {
-  return typeof value === 'number' ? value : refuse(value, label, 'number', 'a number');
-}
-
-function float32(value: unknown, label: string): number {
-  if (typeof value === 'number' && (Number.isFinite(Math.fround(value)) || !Number.isFinite(value))) return value;
-  return refuse(value, label, 'number', 'a number that a float32 does not round to Infinity');
-}
-
-function bool(value: unknown, label: string): number {
-  if (typeof value === 'boolean') return value ? 1 : 0;
-  return refuse(value, label, 'boolean', 'true or false');
-}
+/** The type of a scalar's values, and how a message puts it. */
+const TAKES: Record<ScalarType, [type: string, takes: string]> = {
+  int8: ['number', 'a whole number from -128 to 127'],
+  uint8: ['number', 'a whole number from 0 to 255'],
+  int16: ['number', 'a whole number from -32768 to 32767'],
+  uint16: ['number', 'a whole number from 0 to 65535'],
+  int32: ['number', 'a whole number from -2^31 to 2^31 - 1'],
+  uint32: ['number', 'a whole number from 0 to 2^32 - 1'],
+  int64: ['bigint', 'a bigint from -2^63 to 2^63 - 1'],
+  uint64: ['bigint', 'a bigint from 0 to 2^64 - 1'],
+  float32: ['number', 'a number that a float32 does not round to Infinity'],
+  float64: ['number', 'a number'],
+  bool: ['boolean', 'true or false'],
+};
 
 /** A value of the right type that does not fit is out of range. */
-function refuse(value: unknown, label: string, type: string, takes: string): never {
+function refuse(value: unknown, label: string, [type, takes]: [string, string]): never {
   const message = `${label} takes ${takes}, not ${describe(value)}`;
   throw typeof value === type ? new RangeError(message) : new TypeError(message);
 }
 
 const NUMBERS = {
-  int8: { View: Int8Array, check: int8 },
-  uint8: { View: Uint8Array, check: uint8 },
-  int16: { View: Int16Array, check: int16 },
-  uint16: { View: Uint16Array, check: uint16 },
-  int32: { View: Int32Array, check: int32 },
-  uint32: { View: Uint32Array, check: uint32 },
-  int64: { View: BigInt64Array, check: int64 },
-  uint64: { View: BigUint64Array, check: uint64 },
-  float32: { View: Float32Array, check: float32 },
-  float64: { View: Float64Array, check: float64 },
+  int8: { View: Int8Array, fits: isInt8 },
+  uint8: { View: Uint8Array, fits: isUint8 },
+  int16: { View: Int16Array, fits: isInt16 },
+  uint16: { View: Uint16Array, fits: isUint16 },
+  int32: { View: Int32Array, fits: isInt32 },
+  uint32: { View: Uint32Array, fits: isUint32 },
+  int64: { View: BigInt64Array, fits: isInt64 },
+  uint64: { View: BigUint64Array, fits: isUint64 },
+  float32: { View: Float32Array, fits: isFloat32 },
+  float64: { View: Float64Array, fits: isFloat64 },
 };
 
 interface NumbersView {
@@ -164,38 +249,55 @@ function numbersAccess(
   length: number,
   element: Exclude<ElementType, 'bool' | 'utf8'>,
 ): Omit<FieldAccess, 'name'> {
-  const { check } = NUMBERS[element];
+  const { fits } = NUMBERS[element];
   const View = NUMBERS[element].View as unknown as new (
     buffer: ArrayBufferLike,
     byteOffset: number,
     length: number,
   ) => NumbersView;
-  const read = (memory: RecordMemory) => new View(memory.buffer, memory.at + offset, length);
+  const viewOf = ({ at, buffer }: RecordMemory) => {
+    if (at < 0) throw ended();
+    return new View(buffer, at + offset, length);
+  };
   return {
-    read,
-    copy: (memory) => read(memory).slice(),
-    write: (memory, value) => {
+    get() {
+      return viewOf(this['~memory']);
+    },
+    copy() {
+      return viewOf(this['~memory']).slice();
+    },
+    set(value) {
       const values = arrayOf(value, label, length, `${element}s`);
-      // What comes in an array of the same kind fits.
-      if (!(value instanceof View)) for (let i = 0; i < length; i++) check(values[i], `element ${i} of ${label}`);
-      read(memory).set(values);
+      const isSameKind = value instanceof View; // Then all of it fits.
+      for (let i = 0; i < length && !isSameKind; i++) {
+        if (!fits(values[i])) refuse(values[i], `element ${i} of ${label}`, TAKES[element]);
+      }
+      viewOf(this['~memory']).set(values);
     },
   };
 }
 
 function boolsAccess(label: string, offset: number, length: number): Omit<FieldAccess, 'name'> {
-  const copy = (memory: RecordMemory) => {
-    const start = memory.at + offset;
-    return Array.from({ length }, (_, i) => memory.uint8[start + i] !== 0);
+  const valuesOf = ({ at, uint8 }: RecordMemory) => {
+    if (at < 0) throw ended();
+    return Array.from({ length }, (_, i) => uint8[at + offset + i] !== 0);
   };
   return {
-    copy,
     // Frozen, since it is no view: what is assigned to its elements would go nowhere.
-    read: (memory) => Object.freeze(copy(memory)),
-    write: (memory, value) => {
+    get() {
+      return Object.freeze(valuesOf(this['~memory']));
+    },
+    copy() {
+      return valuesOf(this['~memory']);
+    },
+    set(value) {
+      const { at, uint8 } = this['~memory'];
+      if (at < 0) throw ended();
       const values = arrayOf(value, label, length, 'booleans');
-      const start = memory.at + offset;
-      for (let i = 0; i < length; i++) memory.uint8[start + i] = bool(values[i], `element ${i} of ${label}`);
+      for (let i = 0; i < length; i++) {
+        if (!isBool(values[i])) refuse(values[i], `element ${i} of ${label}`, TAKES.bool);
+        uint8[at + offset + i] = values[i] ? 1 : 0;
+      }
     },
   };
 }
@@ -211,7 +313,9 @@ function arrayOf(value: unknown, label: string, length: number, elements: string
 // A string ends at its first byte 0, or where the field does.
 function stringAccess(label: string, offset: number, length: number): Access {
   return {
-    read: ({ uint8, at }) => {
+    get() {
+      const { at, uint8 } = this['~memory'];
+      if (at < 0) throw ended();
       const start = at + offset;
       let text = '';
       for (let i = 0; i < length; i++) {
@@ -223,7 +327,9 @@ function stringAccess(label: string, offset: number, length: number): Access {
       }
       return text;
     },
-    write: ({ uint8, at }, value) => {
+    set(value) {
+      const { at, uint8 } = this['~memory'];
+      if (at < 0) throw ended();
       if (typeof value !== 'string') throw new TypeError(`${label} takes a string, not ${describe(value)}`);
       const start = at + offset;
       const bytes = isShortAscii(value, length) ? undefined : encode(value, label, length);

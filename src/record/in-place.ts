@@ -20,7 +20,7 @@ export class InPlaceReader<Description extends RecordDescription> {
 
   constructor(type: RecordType<Description>) {
     this.#type = type;
-    this.#cursor = new type.ReadCursor(this.#memory) as RecordReader<Description>;
+    this.#cursor = new type.ReadCursor(this.#memory) as unknown as RecordReader<Description>;
   }
 
   /**
@@ -46,7 +46,7 @@ export class InPlaceWriter<Description extends RecordDescription> {
 
   constructor(type: RecordType<Description>) {
     this.#byteLength = type.byteLength;
-    this.#cursor = new type.WriteCursor(this.#memory) as RecordWriter<Description>;
+    this.#cursor = new type.WriteCursor(this.#memory) as unknown as RecordWriter<Description>;
   }
 
   /** @throws {TypeError} if the handler returns a promise: the memory is not its own once it returns */

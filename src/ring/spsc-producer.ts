@@ -5,6 +5,7 @@ import { MessageSizeError } from '../errors.js';
 import { Constants, EndCounters, RecordHeader, SpscHeader } from '../layout.js';
 import { describe } from '../memory/names.js';
 import { NOT_YET, type NotYet } from '../wait/condition.js';
+import { type Writer, writeInPlace } from './in-place.js';
 import { loadPosition, movePosition } from './position.js';
 import { checkBytes } from './record-bytes.js';
 import {
@@ -15,16 +16,7 @@ import {
   type SpscLayout,
   type SyncRingWaitOptions,
 } from './spsc-end.js';
-import { Claim, type Claimer, DEBUG_VIEWS, Loan } from './views.js';
-
-/**
- * Writes one record in place.
- * @param memory - the ring's memory, or a private copy with RINGWAY_DEBUG=views; valid until the writer returns
- * @param byteOffset - where the record starts in `memory`
- * @param byteLength - how much room there is
- * @returns how many bytes the record has; nothing: all of them
- */
-export type Writer = (memory: Uint8Array, byteOffset: number, byteLength: number) => number | void;
+import { Claim, type Claimer, Loan } from './views.js';
 
 /** The writing end. One process or thread holds it at a time. */
 export class SpscProducer extends SpscEnd {
@@ -174,10 +166,7 @@ export class SpscProducer extends SpscEnd {
     let written = byteLength;
     this.#state = EndState.borrowed;
     try {
-      const result = DEBUG_VIEWS
-        ? this.#writeCopy(writer, offset, byteLength)
-        : writer(this.#bytes, offset, byteLength);
-      if (result !== undefined) written = checkWritten(result, byteLength);
+      written = writeInPlace(this.segment, offset, byteLength, writer);
     } finally {
       if (!this.closed) this.#state = EndState.free;
     }
@@ -276,17 +265,6 @@ export class SpscProducer extends SpscEnd {
     if (movePosition(this.#words, this.#tailIndex, tail)) this.segment.wake(this.layout.filled);
   }
 
-  #writeCopy(writer: Writer, offset: number, byteLength: number): unknown {
-    const loan = new Loan(this.segment, offset, byteLength);
-    try {
-      const result = writer(loan.bytes, 0, byteLength);
-      loan.writeBack();
-      return result;
-    } finally {
-      loan.end();
-    }
-  }
-
   #commit(byteLength: number): void {
     const tail = this.#append(this.#tail, this.#claimAt, byteLength);
     this.#endClaim();
@@ -313,14 +291,6 @@ function checkByteLength(byteLength: number): void {
   if (typeof byteLength !== 'number') throw new TypeError(`byteLength must be a number, not ${describe(byteLength)}`);
   if (Number.isInteger(byteLength) && byteLength >= 0) return;
   throw new RangeError(`byteLength must be a whole number from 0 on, not ${byteLength}`);
-}
-
-function checkWritten(written: unknown, byteLength: number): number {
-  if (typeof written !== 'number') {
-    throw new TypeError(`a writer returns how many bytes it wrote, or nothing, not ${describe(written)}`);
-  }
-  if (Number.isInteger(written) && written >= 0 && written <= byteLength) return written;
-  throw new RangeError(`a writer with room for ${byteLength} bytes cannot have written ${written}`);
 }
 
 // No position: those are multiples of the alignment.

@@ -4,7 +4,8 @@ import { RecordCodec } from '../record/codec.js';
 import type { RecordDescription } from '../record/description.js';
 import { checkHandler, InPlaceReader, type ReadHandler } from '../record/in-place.js';
 import type { RecordType, ValueOf } from '../record/record.js';
-import type { DrainHandler, SpscConsumer } from './spsc-consumer.js';
+import type { DrainHandler } from './in-place.js';
+import type { SpscConsumer } from './spsc-consumer.js';
 import type { RingWaitOptions, SyncRingWaitOptions } from './spsc-end.js';
 import type { Peek } from './views.js';
 

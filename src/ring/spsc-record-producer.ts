@@ -5,8 +5,9 @@ import { RecordCodec } from '../record/codec.js';
 import type { RecordDescription } from '../record/description.js';
 import { checkHandler, InPlaceWriter, type WriteHandler } from '../record/in-place.js';
 import type { RecordInput, RecordType } from '../record/record.js';
+import type { Writer } from './in-place.js';
 import type { RingWaitOptions, SyncRingWaitOptions } from './spsc-end.js';
-import type { SpscProducer, Writer } from './spsc-producer.js';
+import type { SpscProducer } from './spsc-producer.js';
 
 /** The writing end of a ring of typed records. One process or thread holds it at a time. */
 export class SpscRecordProducer<Description extends RecordDescription = RecordDescription> implements Disposable {

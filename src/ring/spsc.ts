@@ -86,14 +86,18 @@ export class SpscRing<Producer = SpscProducer, Consumer = SpscConsumer> implemen
   }
 
   /**
-   * Makes a ring; of typed records with the option `record`.
-   * @throws {RangeError | TypeError} for options out of range, with the value; for a record longer than fits
-   * @throws {RingwayError} `EEXIST` if the name is taken; `ENOSPC` if the memory does not fit, before anything is used
-   * @throws {RingwayError} `ERR_RINGWAY_NO_ADDON` for a name or `backend: 'shm'` where there is no addon
+   * Makes a ring of typed records. Other errors as without a record type.
+   * @throws {RangeError} for a record longer than the ring can ever take
    */
   static create<Description extends RecordDescription>(
     options: SpscRingOptions & RecordOption<Description>,
   ): SpscRecordRing<Description>;
+  /**
+   * Makes a ring.
+   * @throws {RangeError | TypeError} for options out of range, with the value
+   * @throws {RingwayError} `EEXIST` if the name is taken; `ENOSPC` if the memory does not fit, before anything is used
+   * @throws {RingwayError} `ERR_RINGWAY_NO_ADDON` for a name or `backend: 'shm'` where there is no addon
+   */
   static create(options: SpscRingOptions): SpscRing;
   static create(options: SpscRingOptions & Partial<AnyRecordOption>): SpscRing<unknown, unknown> {
     const { capacity, alignment, wait, ...shared } = checkOptions(options);
@@ -105,16 +109,20 @@ export class SpscRing<Producer = SpscProducer, Consumer = SpscConsumer> implemen
   }
 
   /**
-   * Opens a ring that another process or thread made.
-   * @param target - a name, or the `handle` of a ring
-   * @throws {RingwayError} `ENOENT` if there is none; `EACCES` if it is another user's
-   * @throws {RingwayError} `ERR_RINGWAY_SHAPE` if it was made with another record type, or none; shows both
-   * @throws {CorruptSegmentError} if it is no ring of this version
+   * Opens a ring of typed records. Other errors as without a record type.
+   * @throws {RingwayError} `ERR_RINGWAY_SHAPE` if it was made for records of another type, or for bytes; shows both
    */
   static attach<Description extends RecordDescription>(
     target: string | SegmentHandle,
     options: AttachOptions & RecordOption<Description>,
   ): SpscRecordRing<Description>;
+  /**
+   * Opens a ring that another process or thread made.
+   * @param target - a name, or the `handle` of a ring
+   * @throws {RingwayError} `ENOENT` if there is none; `EACCES` if it is another user's
+   * @throws {RingwayError} `ERR_RINGWAY_SHAPE` if it was made for typed records; shows them
+   * @throws {CorruptSegmentError} if it is no ring of this version
+   */
   static attach(target: string | SegmentHandle, options?: AttachOptions): SpscRing;
   static attach(
     target: string | SegmentHandle,
@@ -126,12 +134,16 @@ export class SpscRing<Producer = SpscProducer, Consumer = SpscConsumer> implemen
   }
 
   /**
-   * Opens the ring of that name, or makes it.
-   * @throws {RingwayError} `ERR_RINGWAY_SHAPE` if it is there with another capacity, alignment or record type; shows both
+   * Opens the ring of typed records of that name, or makes it.
+   * @throws {RingwayError} `ERR_RINGWAY_SHAPE` if it is there with another record type or of another shape; shows both
    */
   static createOrAttach<Description extends RecordDescription>(
     options: SpscRingOptions & { name: string } & AttachOptions & RecordOption<Description>,
   ): SpscRecordRing<Description>;
+  /**
+   * Opens the ring of that name, or makes it.
+   * @throws {RingwayError} `ERR_RINGWAY_SHAPE` if it is there with another capacity, alignment or record type; shows both
+   */
   static createOrAttach(options: SpscRingOptions & { name: string } & AttachOptions): SpscRing;
   static createOrAttach(options: SpscRingOptions & { name: string } & AttachOptions): SpscRing<unknown, unknown> {
     const name = checkName(options.name);
@@ -143,13 +155,18 @@ export class SpscRing<Producer = SpscProducer, Consumer = SpscConsumer> implemen
   }
 
   /**
-   * Waits until a ring of that name is created, and opens it.
+   * Waits until a ring of typed records of that name is created, and opens it.
+   * @throws {RingwayError} `ERR_RINGWAY_SHAPE` if it was made for records of another type, or for bytes; shows both
    * @throws {TimeoutError} after `timeoutMs`
    */
   static whenCreated<Description extends RecordDescription>(
     name: string,
     options: WaitOptions & AttachOptions & RecordOption<Description>,
   ): Promise<SpscRecordRing<Description>>;
+  /**
+   * Waits until a ring of that name is created, and opens it.
+   * @throws {TimeoutError} after `timeoutMs`
+   */
   static whenCreated(name: string, options?: WaitOptions & AttachOptions): Promise<SpscRing>;
   static async whenCreated(
     name: string,
