@@ -324,24 +324,29 @@ for (const backend of BACKENDS) {
       });
 
       it('are 0, false and empty where a writer sets nothing, whatever lay there before', () => {
-        for (const type of [Everything, record({ a: 'int8', big: 'uint32[200]' })] as RecordType[]) {
-          const { producer, consumer } = open(kind, backend, type);
-          for (let i = 0; i < 40; i++) {
-            // More than a lap.
-            producer.tryWrite((r) => {
-              const fields = r as Record<string, unknown>;
-              if (type === (Everything as unknown)) Object.assign(fields, most);
-              else fields.big = new Uint32Array(200).fill(0xffffffff);
-            });
-            producer.tryWrite(() => {});
-            consumer.tryPop();
-            const empty = consumer.tryPop() as Record<string, unknown>;
-            for (const value of Object.values(empty)) {
-              const all = typeof value === 'object' ? [...(value as Iterable<unknown>)] : [value];
-              expect(all.filter(Boolean)).toEqual([]);
-            }
+        const random = new Random();
+        const Long = record({ a: 'int8', numbers: 'uint32[200]' });
+        const everything = open(kind, backend, Everything);
+        const long = open(kind, backend, Long);
+        let empty = 0;
+        const expectEmpty = (value: object) => {
+          for (const field of Object.values(value)) {
+            const all = typeof field === 'object' ? [...(field as Iterable<unknown>)] : [field];
+            expect(all.filter(Boolean)).toEqual([]);
           }
+          empty++;
+        };
+        // At random, so that empty ones come to lie where full ones were.
+        for (let i = 0; i < 200; i++) {
+          const full = random.below(2) === 0;
+          everything.producer.tryWrite((r) => void (full && Object.assign(r, most)));
+          long.producer.tryWrite(
+            (r) => void (full && Object.assign(r, { a: 1, numbers: new Uint32Array(200).fill(9) })),
+          );
+          const popped = [everything.consumer.tryPop(), long.consumer.tryPop()];
+          if (!full) for (const one of popped) expectEmpty(one as object);
         }
+        expect(empty).toBeGreaterThan(0);
       });
 
       it('hold strings of ASCII and of others, with nothing of a longer one before', () => {
@@ -613,8 +618,7 @@ for (const backend of BACKENDS) {
           expect(thrownBy(attempt), `${at}, ${length}`).toBeInstanceOf(CorruptSegmentError);
           expect(thrownBy(() => attach(kind, ring.handle))).toBeInstanceOf(CorruptSegmentError);
         }
-        poke(ring, descriptionOffset, offset);
-        const write = (text: string) => {
+        const write = (text: string, offset: number) => {
           const padded = new TextEncoder().encode(text.padEnd(Math.ceil(text.length / 4) * 4));
           const bytes = new Uint32Array(padded.buffer, 0, padded.length >> 2);
           bytes.forEach((word, i) => {
@@ -622,6 +626,12 @@ for (const backend of BACKENDS) {
           });
           poke(ring, descriptionByteLength, padded.length);
         };
+        // A sound one before the body, where participants write.
+        const before = bodyOffsetFor(DEFAULT_PARTICIPANTS) - 256;
+        write('{"a":"int8[16]"}', before);
+        poke(ring, descriptionOffset, before);
+        expect(thrownBy(attempt)).toBeInstanceOf(CorruptSegmentError);
+        poke(ring, descriptionOffset, offset);
         const texts = [
           'null',
           '5',
@@ -633,7 +643,7 @@ for (const backend of BACKENDS) {
           '{"__proto__":"int8"}',
         ];
         for (const text of [...texts, '{ "a": "int8"}', '{"a":"int8","a":"int8"}', '['.repeat(100), '{}']) {
-          write(text);
+          write(text, offset);
           expect(thrownBy(attempt), text).toBeInstanceOf(CorruptSegmentError);
         }
         poke(ring, offset, 0xfffffffe);
@@ -645,7 +655,7 @@ for (const backend of BACKENDS) {
           poke(ring, descriptionByteLength, random.below(byteLength) + 1);
           expect(thrownBy(attempt)).toBeInstanceOf(CorruptSegmentError);
         }
-        write('{"a":"int8[1]"}\n'.trim().padEnd(15));
+        write('{"a":"int8[1]"}', offset);
         poke(ring, descriptionByteLength, 15);
         expect(thrownBy(attempt).code).toBe('ERR_RINGWAY_SHAPE');
       });

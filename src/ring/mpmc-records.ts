@@ -133,7 +133,7 @@ export class MpmcRecordRing<Description extends RecordDescription = RecordDescri
    * Lets `handler` write one record in place. Nothing is allocated but for 64-bit integers and arrays; fields that are
    * not set are 0, false or empty. One at a time.
    * Progress: lock-free but for the handler, and a system call if a consumer sleeps.
-   * @param handler - gets a cursor, the same each time, which throws ClosedError when the handler has returned
+   * @param handler - gets a record cursor, the same each time, which throws ClosedError when the handler has returned
    * @returns `false` when no slot is free; the handler was not called
    * @throws what the handler throws; nothing becomes visible
    * @throws {TypeError} if the handler returns a promise
@@ -201,7 +201,7 @@ export class MpmcRecordRing<Description extends RecordDescription = RecordDescri
    * Hands the records that are there to `handler`, one after the other, in place. Nothing is allocated but for 64-bit
    * integers, strings and arrays. A record is done when the handler has returned; if the process dies inside, it is
    * delivered again. One drain at a time.
-   * @param handler - gets a cursor, the same for each record, which throws ClosedError when the handler has returned
+   * @param handler - gets a record cursor, the same for each record, which throws ClosedError when the handler has returned
    * @param limit - how many at most
    * @returns how many were read
    * @throws what the handler throws; its record is delivered again, to anybody, behind what is in the ring

@@ -110,7 +110,7 @@ export class SpscRecordConsumer<Description extends RecordDescription = RecordDe
   /**
    * Hands the records that are there to `handler`, in place. Nothing is allocated but for 64-bit integers, strings and
    * arrays. When their room goes back is as for bytes: see SpscConsumer.drain().
-   * @param handler - gets a cursor, the same for each record, which throws ClosedError when the handler has returned
+   * @param handler - gets a record cursor, the same for each record, which throws ClosedError when the handler has returned
    * @param limit - how many at most
    * @returns how many were read
    * @throws what the handler throws; its record and those after it stay

@@ -79,7 +79,7 @@ export class SpscRecordProducer<Description extends RecordDescription = RecordDe
    * Lets `handler` write one record in place. Nothing is allocated but for 64-bit integers and arrays; fields that are
    * not set are 0, false or empty.
    * Progress: wait-free but for the handler, and a system call if the consumer sleeps.
-   * @param handler - gets a cursor, the same each time, which throws ClosedError when the handler has returned
+   * @param handler - gets a record cursor, the same each time, which throws ClosedError when the handler has returned
    * @returns `false` when there is no room; the handler was not called
    * @throws what the handler throws; nothing becomes visible
    * @throws {TypeError} if the handler returns a promise
