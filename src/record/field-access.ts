@@ -29,7 +29,7 @@ type Access = Pick<FieldAccess, 'get' | 'set'>;
 export function accessTo({ name, element, length, byteOffset }: PlacedField): FieldAccess {
   const label = `the field ${describe(name)}`;
   if (element === 'utf8') return { name, ...plain(stringAccess(label, byteOffset, length as number)) };
-  if (length === undefined) return { name, ...plain(SCALARS[element](label, byteOffset)) };
+  if (length === undefined) return { name, ...plain(SCALARS[element](wantedBy(element, label), byteOffset)) };
   if (element === 'bool') return { name, ...boolsAccess(label, byteOffset, length) };
   return { name, ...numbersAccess(label, byteOffset, length, element) };
 }
@@ -42,150 +42,150 @@ function ended(): ClosedError {
   return new ClosedError('the handler that this record was handed to has returned: copy what you keep');
 }
 
-// Written out for each type, without helpers: the engine inlines the accessors of a whole record into the handler only
-// while they are small.
-const SCALARS: Record<ScalarType, (label: string, offset: number) => Access> = {
-  int8: (label, offset) => ({
+// Written out for each type, without helpers, and short: the engine inlines the accessors of a whole record into its
+// handler up to so many bytes of code. One more argument of refuse() made the writing of ten fields a third slower.
+const SCALARS: Record<ScalarType, (wanted: Wanted, offset: number) => Access> = {
+  int8: (wanted, offset) => ({
     get() {
-      const { at, int8 } = this['~memory'];
-      if (at < 0) throw ended();
-      return int8[at + offset];
+      const memory = this['~memory'];
+      if (memory.at < 0) throw ended();
+      return memory.int8[memory.at + offset];
     },
     set(value) {
-      const { at, int8 } = this['~memory'];
-      if (at < 0) throw ended();
-      if (!isInt8(value)) refuse(value, label, TAKES.int8);
-      int8[at + offset] = value;
+      const memory = this['~memory'];
+      if (memory.at < 0) throw ended();
+      if (!isInt8(value)) refuse(value, wanted);
+      memory.int8[memory.at + offset] = value;
     },
   }),
-  uint8: (label, offset) => ({
+  uint8: (wanted, offset) => ({
     get() {
-      const { at, uint8 } = this['~memory'];
-      if (at < 0) throw ended();
-      return uint8[at + offset];
+      const memory = this['~memory'];
+      if (memory.at < 0) throw ended();
+      return memory.uint8[memory.at + offset];
     },
     set(value) {
-      const { at, uint8 } = this['~memory'];
-      if (at < 0) throw ended();
-      if (!isUint8(value)) refuse(value, label, TAKES.uint8);
-      uint8[at + offset] = value;
+      const memory = this['~memory'];
+      if (memory.at < 0) throw ended();
+      if (!isUint8(value)) refuse(value, wanted);
+      memory.uint8[memory.at + offset] = value;
     },
   }),
-  int16: (label, offset) => ({
+  int16: (wanted, offset) => ({
     get() {
-      const { at, int16 } = this['~memory'];
-      if (at < 0) throw ended();
-      return int16[(at + offset) >> 1];
+      const memory = this['~memory'];
+      if (memory.at < 0) throw ended();
+      return memory.int16[(memory.at + offset) >> 1];
     },
     set(value) {
-      const { at, int16 } = this['~memory'];
-      if (at < 0) throw ended();
-      if (!isInt16(value)) refuse(value, label, TAKES.int16);
-      int16[(at + offset) >> 1] = value;
+      const memory = this['~memory'];
+      if (memory.at < 0) throw ended();
+      if (!isInt16(value)) refuse(value, wanted);
+      memory.int16[(memory.at + offset) >> 1] = value;
     },
   }),
-  uint16: (label, offset) => ({
+  uint16: (wanted, offset) => ({
     get() {
-      const { at, uint16 } = this['~memory'];
-      if (at < 0) throw ended();
-      return uint16[(at + offset) >> 1];
+      const memory = this['~memory'];
+      if (memory.at < 0) throw ended();
+      return memory.uint16[(memory.at + offset) >> 1];
     },
     set(value) {
-      const { at, uint16 } = this['~memory'];
-      if (at < 0) throw ended();
-      if (!isUint16(value)) refuse(value, label, TAKES.uint16);
-      uint16[(at + offset) >> 1] = value;
+      const memory = this['~memory'];
+      if (memory.at < 0) throw ended();
+      if (!isUint16(value)) refuse(value, wanted);
+      memory.uint16[(memory.at + offset) >> 1] = value;
     },
   }),
-  int32: (label, offset) => ({
+  int32: (wanted, offset) => ({
     get() {
-      const { at, int32 } = this['~memory'];
-      if (at < 0) throw ended();
-      return int32[(at + offset) >> 2];
+      const memory = this['~memory'];
+      if (memory.at < 0) throw ended();
+      return memory.int32[(memory.at + offset) >> 2];
     },
     set(value) {
-      const { at, int32 } = this['~memory'];
-      if (at < 0) throw ended();
-      if (!isInt32(value)) refuse(value, label, TAKES.int32);
-      int32[(at + offset) >> 2] = value;
+      const memory = this['~memory'];
+      if (memory.at < 0) throw ended();
+      if (!isInt32(value)) refuse(value, wanted);
+      memory.int32[(memory.at + offset) >> 2] = value;
     },
   }),
-  uint32: (label, offset) => ({
+  uint32: (wanted, offset) => ({
     get() {
-      const { at, uint32 } = this['~memory'];
-      if (at < 0) throw ended();
-      return uint32[(at + offset) >> 2];
+      const memory = this['~memory'];
+      if (memory.at < 0) throw ended();
+      return memory.uint32[(memory.at + offset) >> 2];
     },
     set(value) {
-      const { at, uint32 } = this['~memory'];
-      if (at < 0) throw ended();
-      if (!isUint32(value)) refuse(value, label, TAKES.uint32);
-      uint32[(at + offset) >> 2] = value;
+      const memory = this['~memory'];
+      if (memory.at < 0) throw ended();
+      if (!isUint32(value)) refuse(value, wanted);
+      memory.uint32[(memory.at + offset) >> 2] = value;
     },
   }),
-  int64: (label, offset) => ({
+  int64: (wanted, offset) => ({
     get() {
-      const { at, int64 } = this['~memory'];
-      if (at < 0) throw ended();
-      return int64[(at + offset) >> 3];
+      const memory = this['~memory'];
+      if (memory.at < 0) throw ended();
+      return memory.int64[(memory.at + offset) >> 3];
     },
     set(value) {
-      const { at, int64 } = this['~memory'];
-      if (at < 0) throw ended();
-      if (!isInt64(value)) refuse(value, label, TAKES.int64);
-      int64[(at + offset) >> 3] = value;
+      const memory = this['~memory'];
+      if (memory.at < 0) throw ended();
+      if (!isInt64(value)) refuse(value, wanted);
+      memory.int64[(memory.at + offset) >> 3] = value;
     },
   }),
-  uint64: (label, offset) => ({
+  uint64: (wanted, offset) => ({
     get() {
-      const { at, uint64 } = this['~memory'];
-      if (at < 0) throw ended();
-      return uint64[(at + offset) >> 3];
+      const memory = this['~memory'];
+      if (memory.at < 0) throw ended();
+      return memory.uint64[(memory.at + offset) >> 3];
     },
     set(value) {
-      const { at, uint64 } = this['~memory'];
-      if (at < 0) throw ended();
-      if (!isUint64(value)) refuse(value, label, TAKES.uint64);
-      uint64[(at + offset) >> 3] = value;
+      const memory = this['~memory'];
+      if (memory.at < 0) throw ended();
+      if (!isUint64(value)) refuse(value, wanted);
+      memory.uint64[(memory.at + offset) >> 3] = value;
     },
   }),
-  float32: (label, offset) => ({
+  float32: (wanted, offset) => ({
     get() {
-      const { at, float32 } = this['~memory'];
-      if (at < 0) throw ended();
-      return float32[(at + offset) >> 2];
+      const memory = this['~memory'];
+      if (memory.at < 0) throw ended();
+      return memory.float32[(memory.at + offset) >> 2];
     },
     set(value) {
-      const { at, float32 } = this['~memory'];
-      if (at < 0) throw ended();
-      if (!isFloat32(value)) refuse(value, label, TAKES.float32);
-      float32[(at + offset) >> 2] = value;
+      const memory = this['~memory'];
+      if (memory.at < 0) throw ended();
+      if (!isFloat32(value)) refuse(value, wanted);
+      memory.float32[(memory.at + offset) >> 2] = value;
     },
   }),
-  float64: (label, offset) => ({
+  float64: (wanted, offset) => ({
     get() {
-      const { at, float64 } = this['~memory'];
-      if (at < 0) throw ended();
-      return float64[(at + offset) >> 3];
+      const memory = this['~memory'];
+      if (memory.at < 0) throw ended();
+      return memory.float64[(memory.at + offset) >> 3];
     },
     set(value) {
-      const { at, float64 } = this['~memory'];
-      if (at < 0) throw ended();
-      if (!isFloat64(value)) refuse(value, label, TAKES.float64);
-      float64[(at + offset) >> 3] = value;
+      const memory = this['~memory'];
+      if (memory.at < 0) throw ended();
+      if (!isFloat64(value)) refuse(value, wanted);
+      memory.float64[(memory.at + offset) >> 3] = value;
     },
   }),
-  bool: (label, offset) => ({
+  bool: (wanted, offset) => ({
     get() {
-      const { at, uint8 } = this['~memory'];
-      if (at < 0) throw ended();
-      return uint8[at + offset] !== 0;
+      const memory = this['~memory'];
+      if (memory.at < 0) throw ended();
+      return memory.uint8[memory.at + offset] !== 0;
     },
     set(value) {
-      const { at, uint8 } = this['~memory'];
-      if (at < 0) throw ended();
-      if (!isBool(value)) refuse(value, label, TAKES.bool);
-      uint8[at + offset] = value ? 1 : 0;
+      const memory = this['~memory'];
+      if (memory.at < 0) throw ended();
+      if (!isBool(value)) refuse(value, wanted);
+      memory.uint8[memory.at + offset] = value ? 1 : 0;
     },
   }),
 };
@@ -219,8 +219,20 @@ const TAKES: Record<ScalarType, [type: string, takes: string]> = {
   bool: ['boolean', 'true or false'],
 };
 
+/** What a message says that a field takes. */
+interface Wanted {
+  readonly label: string;
+  readonly type: string;
+  readonly takes: string;
+}
+
+function wantedBy(element: ScalarType, label: string): Wanted {
+  const [type, takes] = TAKES[element];
+  return { label, type, takes };
+}
+
 /** A value of the right type that does not fit is out of range. */
-function refuse(value: unknown, label: string, [type, takes]: [string, string]): never {
+function refuse(value: unknown, { label, type, takes }: Wanted): never {
   const message = `${label} takes ${takes}, not ${describe(value)}`;
   throw typeof value === type ? new RangeError(message) : new TypeError(message);
 }
@@ -270,7 +282,7 @@ function numbersAccess(
       const values = arrayOf(value, label, length, `${element}s`);
       const isSameKind = value instanceof View; // Then all of it fits.
       for (let i = 0; i < length && !isSameKind; i++) {
-        if (!fits(values[i])) refuse(values[i], `element ${i} of ${label}`, TAKES[element]);
+        if (!fits(values[i])) refuse(values[i], wantedBy(element, `element ${i} of ${label}`));
       }
       viewOf(this['~memory']).set(values);
     },
@@ -295,7 +307,7 @@ function boolsAccess(label: string, offset: number, length: number): Omit<FieldA
       if (at < 0) throw ended();
       const values = arrayOf(value, label, length, 'booleans');
       for (let i = 0; i < length; i++) {
-        if (!isBool(values[i])) refuse(values[i], `element ${i} of ${label}`, TAKES.bool);
+        if (!isBool(values[i])) refuse(values[i], wantedBy('bool', `element ${i} of ${label}`));
         uint8[at + offset + i] = values[i] ? 1 : 0;
       }
     },
