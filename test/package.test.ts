@@ -164,7 +164,9 @@ describe('the declarations', () => {
     Peek: 'bytes as release'.split(' '),
     RecordType: 'description byteLength fields'.split(' '),
     SpscRecordProducer:
-      'closed tryPush push pushSync tryPushMany tryWrite write writeSync close [Symbol.dispose] ref unref'.split(' '),
+      'closed tryPush push pushSync tryPushMany tryWrite tryWriteMany write writeSync close [Symbol.dispose] ref unref'.split(
+        ' ',
+      ),
     SpscRecordConsumer:
       'closed ended tryPop pop popSync tryPopMany drain tryPeek peek peekSync ready readySync close ref unref'.split(
         ' ',
@@ -253,7 +255,7 @@ describe('the declarations', () => {
         'tryPushMany',
         'pop',
       ],
-      SpscRecordProducer: ['tryPush', 'push', 'tryPushMany', 'tryWrite'],
+      SpscRecordProducer: ['tryPush', 'push', 'tryPushMany', 'tryWrite', 'tryWriteMany'],
       SpscRecordConsumer: ['tryPop', 'pop', 'drain'],
       MpmcRecordRing: ['tryPush', 'push', 'tryPushMany', 'tryWrite', 'tryPop', 'pop', 'drain'],
       RecordLease: ['value', 'ack', 'nack'],

@@ -813,6 +813,22 @@ for (const backend of BACKENDS) {
       expect(ring.producer()).not.toBe(producer);
     });
 
+    it('takes several records that are written in place and published together', () => {
+      const ring = opening(SpscRing.create({ record: Tick, capacity: 1024, backend }));
+      const producer = ring.producer();
+      const consumer = ring.consumer();
+      let next = 0;
+      const write = (r: object) => void Object.assign(r, tick(next++));
+      expect(producer.tryWriteMany(3, write)).toBe(3);
+      expect(consumer.tryPopMany(9)).toEqual([tick(0), tick(1), tick(2)]);
+      const wrong = (r: { size: number }) => {
+        r.size = next++ === 5 ? -1 : 1;
+      };
+      expect(thrownBy(() => producer.tryWriteMany(5, wrong))).toBeInstanceOf(RangeError);
+      expect(thrownBy(() => producer.tryWriteMany(5, null as never))).toBeInstanceOf(TypeError);
+      expect(consumer.tryPop()).toBeNull();
+    });
+
     it('lends a record until it is released', async () => {
       const { ring, producer, consumer } = open('SpscRing', backend, Tick) as never as {
         ring: SpscRing;

@@ -15,7 +15,7 @@ export class SpscRecordProducer<Description extends RecordDescription = RecordDe
   readonly #byteLength: number;
   readonly #codec: RecordCodec<Description>;
   readonly #inPlace: InPlaceWriter<Description>;
-  #handler: WriteHandler<Description> | undefined; // Of the tryWrite() that is running.
+  #handler: WriteHandler<Description> | undefined; // Of the tryWrite() or tryWriteMany() that is running.
   readonly #writer: Writer;
 
   /** @internal */
@@ -90,6 +90,24 @@ export class SpscRecordProducer<Description extends RecordDescription = RecordDe
     this.#handler = handler;
     try {
       return this.#bytes.tryWrite(this.#byteLength, this.#writer);
+    } finally {
+      this.#handler = outer;
+    }
+  }
+
+  /**
+   * tryWrite() for several records, which are published with one store: cheaper than as many calls.
+   * @param count - how many at most; the handler is called once for each
+   * @returns how many were written: fewer than `count` when there is no more room
+   * @throws what the handler throws; none of them becomes visible
+   * @throws {TypeError} if the handler returns a promise
+   */
+  tryWriteMany(count: number, handler: WriteHandler<Description>): number {
+    checkHandler(handler);
+    const outer = this.#handler; // Of a handler that calls us: refused below.
+    this.#handler = handler;
+    try {
+      return this.#bytes.tryWriteMany(count, this.#byteLength, this.#writer);
     } finally {
       this.#handler = outer;
     }
