@@ -94,6 +94,7 @@ for (const backend of ['shm', 'sab'] as const) {
         expect(popped).toHaveLength(wrote);
         for (const record of popped) expect(record).toEqual(new Uint8Array((expected % 8) + 1).fill(expected++));
       }
+      expect(ring.stats()).toMatchObject({ pushed: calls, popped: calls });
       const fill = (memory: Uint8Array, byteOffset: number) => void memory.fill(7, byteOffset, byteOffset + 8);
       expect(producer.tryWriteMany(0, 8, fill)).toBe(0);
       expect(producer.tryWriteMany(Number.MAX_SAFE_INTEGER, 8, fill)).toBe(ring.stats().used / 16);
