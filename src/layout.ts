@@ -14,6 +14,8 @@ export const SegmentHeader = {
   creatorPid: 36,
   createdAtMs: 40,
   uniqueId: 48,
+  descriptionOffset: 56,
+  descriptionByteLength: 60,
   nextParticipant: 128,
   participants: 256,
 } as const;
@@ -134,6 +136,7 @@ export const Constants = {
   isolationBytes: 128,
   minParticipants: 2,
   maxParticipants: 4096,
+  maxDescriptionByteLength: 2 ** 16,
   kindSpsc: 1,
   kindMpmc: 2,
   kindBroadcast: 3,

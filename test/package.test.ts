@@ -28,6 +28,7 @@ describe('the package', () => {
       'SpscRing',
       'TimeoutError',
       'capabilities',
+      'record',
     ];
     expect(Object.keys(rings).sort()).toEqual(expectedOfRings);
     expect(Object.keys(ringway).sort()).toEqual([...expectedOfRings, 'Semaphore'].sort());
@@ -145,7 +146,7 @@ describe('the declarations', () => {
         ' ',
       ),
     MpmcRing:
-      'create attach createOrAttach whenCreated unlink slots slotByteLength name handle tryPush push pushSync tryPushMany tryClaim claim claimSync tryPop pop popSync tryPopMany tryTake take takeSync tryTakeMany leases end ended stats close'.split(
+      'create attach createOrAttach whenCreated unlink slots slotByteLength name handle tryPush push pushSync tryPushMany tryClaim claim claimSync tryWrite write writeSync tryPop pop popSync tryPopMany drain tryTake take takeSync tryTakeMany leases end ended stats close'.split(
         ' ',
       ),
     MpmcRingOptions: 'slots slotByteLength wait alignment'.split(' '),
@@ -175,6 +176,21 @@ describe('the declarations', () => {
     SpscConsumer: 'tryPop pop popSync tryPopMany drain tryPeek peek peekSync ready readySync ended'.split(' '),
     Claim: 'bytes byteLength as commit abort'.split(' '),
     Peek: 'bytes as release'.split(' '),
+    RecordType: 'description byteLength fields'.split(' '),
+    SpscRecordProducer:
+      'closed tryPush push pushSync tryPushMany tryWrite tryWriteMany write writeSync close [Symbol.dispose] ref unref'.split(
+        ' ',
+      ),
+    SpscRecordConsumer:
+      'closed ended tryPop pop popSync tryPopMany drain tryPeek peek peekSync ready readySync close ref unref'.split(
+        ' ',
+      ),
+    RecordPeek: 'value release'.split(' '),
+    MpmcRecordRing:
+      'slots slotByteLength name handle closed ended tryPush push pushSync tryPushMany tryWrite write writeSync tryPop pop popSync tryPopMany drain tryTake take takeSync tryTakeMany leases end stats close'.split(
+        ' ',
+      ),
+    RecordLease: 'value deliveries redelivered ended ack nack'.split(' '),
     SpscRingStats: 'capacity used pushed popped spins parks wakeUps redelivered abandoned participants'.split(' '),
     Capabilities: 'backend crossProcess reason platform'.split(' '),
   };
@@ -212,6 +228,13 @@ describe('the declarations', () => {
       'MessageSizeError',
       'CorruptSegmentError',
       'DrainHandler',
+      'Writer',
+      'record',
+      'RecordValue',
+      'RecordWriter',
+      'FieldType',
+      'ReadHandler',
+      'WriteHandler',
       'capabilities',
     ];
     const without: string[] = [];
@@ -250,6 +273,11 @@ describe('the declarations', () => {
       BroadcastPublisher: ['tryPublish', 'publish', 'tryPublishMany', 'tryClaim', 'tryWrite'],
       BroadcastSubscriber: ['tryRead', 'read', 'drain', 'tryPeek'],
       BroadcastPeek: ['stillValid'],
+      SpscRecordProducer: ['tryPush', 'push', 'tryPushMany', 'tryWrite', 'tryWriteMany'],
+      SpscRecordConsumer: ['tryPop', 'pop', 'drain'],
+      MpmcRecordRing: ['tryPush', 'push', 'tryPushMany', 'tryWrite', 'tryPop', 'pop', 'drain'],
+      RecordLease: ['value', 'ack', 'nack'],
+      RecordPeek: ['value', 'release'],
       Lease: ['bytes', 'as', 'ack', 'nack'],
       Claim: ['bytes', 'as', 'commit', 'abort'],
       Peek: ['bytes', 'as', 'release'],

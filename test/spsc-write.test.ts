@@ -80,6 +80,52 @@ for (const backend of ['shm', 'sab'] as const) {
       expect(ring.producer().tryPush(new Uint8Array(3))).toBe(true);
     });
 
+    it('writes several records that are published together, as many as fit', () => {
+      const { ring, producer, consumer } = open(backend, 256);
+      let calls = 0;
+      const number = (memory: Uint8Array, byteOffset: number) => {
+        expect(consumer.tryPop()).toBeNull(); // Nothing is seen before the last one is written.
+        memory.fill(++calls, byteOffset, byteOffset + 8);
+        return (calls % 8) + 1;
+      };
+      for (let expected = 1; calls < 500; ) {
+        const wrote = producer.tryWriteMany((calls % 7) + 1, 8, number);
+        const popped = consumer.tryPopMany(Infinity);
+        expect(popped).toHaveLength(wrote);
+        for (const record of popped) expect(record).toEqual(new Uint8Array((expected % 8) + 1).fill(expected++));
+      }
+      expect(ring.stats()).toMatchObject({ pushed: calls, popped: calls });
+      const fill = (memory: Uint8Array, byteOffset: number) => void memory.fill(7, byteOffset, byteOffset + 8);
+      expect(producer.tryWriteMany(0, 8, fill)).toBe(0);
+      expect(producer.tryWriteMany(Number.MAX_SAFE_INTEGER, 8, fill)).toBe(ring.stats().used / 16);
+      expect(producer.tryWriteMany(1, 8, fill)).toBe(0);
+    });
+
+    it('that throws, or closes the producer, among several records publishes none of them', () => {
+      const { ring, producer, consumer } = open(backend);
+      const boom = new Error('boom');
+      let calls = 0;
+      const throwing = () => {
+        if (++calls === 3) throw boom;
+      };
+      expect(() => producer.tryWriteMany(5, 8, throwing)).toThrow(boom);
+      expect(() => producer.tryWriteMany(5, 8, () => 9)).toThrow(RangeError);
+      for (const count of [-1, 0.5, Number.NaN, Infinity]) {
+        expect(() => producer.tryWriteMany(count, 8, () => {})).toThrow(RangeError);
+      }
+      expect(() => producer.tryWriteMany(1, 1 << 20, () => {})).toThrow(MessageSizeError);
+      expect(() => producer.tryWriteMany(1, 8, null as never)).toThrow(TypeError);
+      expect(consumer.tryPop()).toBeNull();
+      calls = 0;
+      const closing = () => {
+        if (++calls === 2) producer.close();
+      };
+      expect(() => producer.tryWriteMany(5, 8, closing)).toThrow(ClosedError);
+      expect(calls).toBe(2);
+      expect(consumer.tryPop()).toBeNull();
+      expect(ring.producer().tryWriteMany(2, 8, () => {})).toBe(2);
+    });
+
     it('is waited for by write and writeSync', async () => {
       const { producer, consumer } = open(backend, 64);
       while (producer.tryPush(new Uint8Array(8)));

@@ -3,6 +3,7 @@
 import { RingwayError } from '../errors.js';
 import { bodyOffsetFor, Constants } from '../layout.js';
 import { findNative, requireNative } from './backend.js';
+import { placeDescription, writeDescription } from './description.js';
 import { checkName, describe, isUnnamed } from './names.js';
 import { SabSegment } from './sab.js';
 import { type Backend, kindName, type Segment, type SegmentHandle } from './segment.js';
@@ -59,7 +60,7 @@ export function checkSharedOptions(options: SharedOptions, needs: string): Check
 }
 
 /** @throws {TypeError | RangeError} unless `value` is a whole number in that range */
-export function checkInteger(what: string, value: unknown, least: number, most: number): void {
+export function checkInteger(what: string, value: unknown, least: number, most: number): asserts value is number {
   if (typeof value !== 'number') throw new TypeError(`${what} must be a number, not ${describe(value)}`);
   if (!Number.isInteger(value) || value < least || value > most) {
     throw new RangeError(`${what} must be a whole number from ${least} to ${most}, not ${value}`);
@@ -67,9 +68,10 @@ export function checkInteger(what: string, value: unknown, least: number, most: 
 }
 
 /**
- * Makes a segment. Nobody finds it before `format` has written the body.
+ * Makes a segment. Nobody finds it before `formatBody` has written the body.
  * @param kind - of Constants.kind…
  * @param bodyByteLength - bytes behind the participants
+ * @param description - of its records, for those who attach; up to maxDescriptionByteLength bytes as UTF-8
  * @throws {RingwayError} `EEXIST` if the name is taken; `ENOSPC` if the memory does not fit, before anything is used
  * @throws {RingwayError} `ERR_RINGWAY_NO_ADDON` for a name or `backend: 'shm'` where there is no addon
  */
@@ -77,11 +79,16 @@ export function createSegment(
   kind: number,
   bodyByteLength: number,
   options: CheckedSharedOptions,
-  format: (segment: Segment) => void,
+  formatBody: (segment: Segment) => void,
+  description = '',
 ): Segment {
   const { name, mode, backend, maxParticipants } = options;
-  const byteLength = bodyOffsetFor(maxParticipants) + bodyByteLength;
-  const shape = { byteLength, kind, maxParticipants };
+  const placed = placeDescription(description, bodyOffsetFor(maxParticipants) + bodyByteLength);
+  const shape = { byteLength: placed.segmentByteLength, kind, maxParticipants };
+  const format = (segment: Segment) => {
+    writeDescription(segment, placed);
+    formatBody(segment);
+  };
   if (backend === 'sab') return SabSegment.create(shape, format);
   const native = requireNative(name === undefined ? `${kindName(kind)}.create` : `the name ${describe(name)}`);
   return ShmSegment.create(native, { ...shape, name, mode }, format);

@@ -10,7 +10,7 @@ import type { SyncWaitOptions, WaitOptions } from '../wait/options.js';
 import { isOwn, leavePublisher } from './broadcast-members.js';
 import { Room } from './broadcast-room.js';
 import type { BroadcastSlots } from './broadcast-slots.js';
-import { callWriter, checkByteLength, checkWriter, type Writer } from './handlers.js';
+import { checkByteLength, checkWriter, type Writer, writeInPlace } from './in-place.js';
 import { checkBytes } from './record-bytes.js';
 import { EndState, RingEnd } from './ring-end.js';
 import { Claim, type Claimer, DEBUG_VIEWS, Loan, poison } from './views.js';
@@ -138,7 +138,7 @@ export class BroadcastPublisher extends RingEnd {
     let written = byteLength;
     this.#state = EndState.borrowed;
     try {
-      written = callWriter(this.segment, writer, this.#slots.payloadOf(this.#spare), byteLength);
+      written = writeInPlace(this.segment, this.#slots.payloadOf(this.#spare), byteLength, writer);
     } finally {
       if (!this.closed) this.#state = EndState.free;
     }

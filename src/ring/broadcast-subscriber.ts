@@ -15,7 +15,7 @@ import {
   settleMember,
 } from './broadcast-members.js';
 import { type BroadcastSlots, LAPPED, NOTHING } from './broadcast-slots.js';
-import { callHandler, checkHandled, checkHandler, checkLimit, type DrainHandler } from './handlers.js';
+import { checkHandled, checkHandler, checkLimit, type DrainHandler, readInPlace } from './in-place.js';
 import { EndState, RingEnd, type RingWaitOptions, type SyncRingWaitOptions } from './ring-end.js';
 import { DEBUG_VIEWS, detach, Loan, Peek, type Peeker } from './views.js';
 
@@ -149,7 +149,7 @@ export class BroadcastSubscriber extends RingEnd implements AsyncIterable<Uint8A
     this.#state = EndState.borrowed;
     try {
       while (read < limit && this.#next()) {
-        if (this.#slots.blocks) callHandler(this.segment, handler, this.#offset, this.#length);
+        if (this.#slots.blocks) readInPlace(this.segment, this.#offset, this.#length, handler);
         else if (this.#copyWhole()) this.#handleCopy(handler);
         else {
           this.#resume();

@@ -7,6 +7,8 @@ import {
   checkSharedOptions,
   type SharedOptions,
 } from '../memory/shared-object.js';
+import type { RecordDescription } from '../record/description.js';
+import { checkRecordType, type RecordOption, type RecordType } from '../record/record.js';
 import { checkWait, type WaitMode } from '../wait/adaptive-spin.js';
 import { type MpmcShape, mpmcByteLength } from './mpmc-slots.js';
 import { checkAlignment } from './spsc-options.js';
@@ -22,14 +24,32 @@ export interface MpmcRingOptions extends SharedOptions {
   alignment?: 8 | 64;
 }
 
+/** Of a ring of typed records: a slot has room for one, unless it should be larger. */
+export type MpmcRecordRingOptions<Description extends RecordDescription> = Omit<MpmcRingOptions, 'slotByteLength'> &
+  Partial<Pick<MpmcRingOptions, 'slotByteLength'>> &
+  RecordOption<Description>;
+
 const MAX_BYTE_LENGTH = 2 ** 30;
 
-export function checkMpmcOptions(options: MpmcRingOptions): { shared: CheckedSharedOptions; shape: MpmcShape } {
+interface CheckedOptions {
+  shared: CheckedSharedOptions;
+  shape: MpmcShape;
+  record: RecordType | undefined;
+}
+
+export function checkMpmcOptions(options: Partial<MpmcRecordRingOptions<RecordDescription>>): CheckedOptions {
   const shared = checkSharedOptions(options, 'slots and a slotByteLength');
-  const { slots, slotByteLength, wait = 'adaptive', alignment = 8 } = options;
+  const record = checkRecordType(options.record);
+  const { slots, wait = 'adaptive', alignment = 8 } = options;
+  const { slotByteLength = record?.byteLength } = options;
   checkInteger('maxParticipants', shared.maxParticipants, Constants.minParticipants, Constants.maxMpmcParticipants);
   checkInteger('slots', slots, 1, Constants.maxMpmcSlots);
   checkInteger('slotByteLength', slotByteLength, 1, Constants.maxSlotByteLength);
+  if (record !== undefined && record.byteLength > slotByteLength) {
+    throw new RangeError(
+      `a record of ${record.byteLength} bytes does not fit into a slotByteLength of ${slotByteLength}`,
+    );
+  }
   checkAlignment(alignment);
   const shape: MpmcShape = {
     slots: Math.max(2 ** Math.ceil(Math.log2(slots)), Constants.minMpmcSlots),
@@ -43,5 +63,5 @@ export function checkMpmcOptions(options: MpmcRingOptions): { shared: CheckedSha
       `${shape.slots} slots of ${slotByteLength} bytes need ${byteLength} bytes, and a ring has at most ${MAX_BYTE_LENGTH}`,
     );
   }
-  return { shared, shape };
+  return { shared, shape, record };
 }

@@ -1,7 +1,7 @@
 // A ring for many producers and many consumers: each message goes to exactly one of them. The protocol is in
 // mpmc-slots.ts, what is waited for in mpmc-waits.ts.
 
-import { ClosedError, CorruptSegmentError, EndOfStreamError, MessageSizeError } from '../errors.js';
+import { ClosedError, CorruptSegmentError, EndOfStreamError, MessageSizeError, RingwayError } from '../errors.js';
 import { Constants, MpmcHeader, ParticipantCounters } from '../layout.js';
 import { closesWhenCollected } from '../memory/collected.js';
 import { checkName, describe } from '../memory/names.js';
@@ -16,12 +16,17 @@ import {
   unlink,
 } from '../memory/shared-object.js';
 import { whenLinked } from '../memory/when-linked.js';
+import { checkRecordsOf } from '../record/described-segment.js';
+import type { RecordDescription } from '../record/description.js';
+import { checkRecordType, type RecordOption, type RecordType } from '../record/record.js';
 import { checkWait, type WaitMode } from '../wait/adaptive-spin.js';
 import { NOT_YET } from '../wait/condition.js';
 import { type AttachOptions, checkWaitOptions, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
 import { WaitingLine } from '../wait/waiting-line.js';
+import { type DrainHandler, readInPlace, type Writer, writeInPlace } from './in-place.js';
 import { Lease, type Lessor } from './lease.js';
-import { checkMpmcOptions, type MpmcRingOptions } from './mpmc-options.js';
+import { checkMpmcOptions, type MpmcRecordRingOptions, type MpmcRingOptions } from './mpmc-options.js';
+import { MpmcRecordRing } from './mpmc-records.js';
 import { formatMpmc, MpmcSlots, mpmcByteLength } from './mpmc-slots.js';
 import { MessageCondition, RoomCondition, streamEnded } from './mpmc-waits.js';
 import { attachedParticipants, type ParticipantInfo } from './participants.js';
@@ -70,11 +75,15 @@ export class MpmcRing implements Disposable {
   // Weak, so that what a program forgets is collected and given back.
   readonly #held: Held = new Map();
   readonly #lessor: Lessor;
+  // The slots that a writer and a drain handler are at work on; -1: none.
+  #writing = -1;
+  #reading = -1;
 
   /** @internal Use create() or attach(). */
-  private constructor(segment: Segment, mode?: WaitMode) {
+  private constructor(slots: MpmcSlots, mode?: WaitMode) {
+    const { segment } = slots;
     this.#segment = segment;
-    this.#slots = new MpmcSlots(segment);
+    this.#slots = slots;
     this.#mode = mode ?? this.#slots.shape.wait;
     this.#room = new WaitingLine(new RoomCondition(this.#slots, this.#mode));
     this.#messages = new WaitingLine(new MessageCondition(this.#slots, this.#mode));
@@ -83,47 +92,91 @@ export class MpmcRing implements Disposable {
   }
 
   /**
+   * Makes a ring of typed records. Other errors as without a record type.
+   * @throws {RangeError} for a record longer than a slot
+   */
+  static create<Description extends RecordDescription>(
+    options: MpmcRecordRingOptions<Description>,
+  ): MpmcRecordRing<Description>;
+  /**
    * Makes a ring.
    * @throws {RangeError | TypeError} for options out of range, with the value
    * @throws {RingwayError} `EEXIST` if the name is taken; `ENOSPC` if the memory does not fit, before anything is used
    * @throws {RingwayError} `ERR_RINGWAY_NO_ADDON` for a name or `backend: 'shm'` where there is no addon
    */
-  static create(options: MpmcRingOptions): MpmcRing {
-    const { shared, shape } = checkMpmcOptions(options);
+  static create(options: MpmcRingOptions): MpmcRing;
+  static create(options: AnyOptions): MpmcRing | MpmcRecordRing {
+    const { shared, shape, record } = checkMpmcOptions(options);
     const format = (segment: Segment) => formatMpmc(segment, shape);
     const byteLength = mpmcByteLength(shape, shared.maxParticipants);
-    return MpmcRing.#open(createSegment(Constants.kindMpmc, byteLength, shared, format));
+    const segment = createSegment(Constants.kindMpmc, byteLength, shared, format, record?.text);
+    return typed(MpmcRing.#open(segment, undefined, record), record);
   }
 
+  /**
+   * Opens a ring of typed records. Other errors as without a record type.
+   * @throws {RingwayError} `ERR_RINGWAY_SHAPE` if it was made for records of another type, or for bytes; shows both
+   */
+  static attach<Description extends RecordDescription>(
+    target: string | SegmentHandle,
+    options: AttachOptions & RecordOption<Description>,
+  ): MpmcRecordRing<Description>;
   /**
    * Opens a ring that another process or thread made.
    * @param target - a name, or the `handle` of a ring
    * @throws {RingwayError} `ENOENT` if there is none; `EACCES` if it is another user's
+   * @throws {RingwayError} `ERR_RINGWAY_SHAPE` if it was made for typed records; shows them
    * @throws {CorruptSegmentError} if it is no ring of this kind and version
    */
-  static attach(target: string | SegmentHandle, options: AttachOptions = {}): MpmcRing {
+  static attach(target: string | SegmentHandle, options?: AttachOptions): MpmcRing;
+  static attach(
+    target: string | SegmentHandle,
+    options: AttachOptions & Partial<RecordOption<RecordDescription>> = {},
+  ): MpmcRing | MpmcRecordRing {
+    const record = checkRecordType(options.record);
     const mode = options.wait === undefined ? undefined : checkWait(options.wait);
-    return MpmcRing.#open(attachSegment(Constants.kindMpmc, target, options), mode);
+    return typed(MpmcRing.#open(attachSegment(Constants.kindMpmc, target, options), mode, record), record);
   }
 
   /**
-   * Opens the ring of that name, or makes it.
-   * @throws {RingwayError} `ERR_RINGWAY_SHAPE` if it is there with other slots; shows both
+   * Opens the ring of typed records of that name, or makes it.
+   * @throws {RingwayError} `ERR_RINGWAY_SHAPE` if it is there with another record type or of another shape; shows both
    */
-  static createOrAttach(options: MpmcRingOptions & { name: string } & AttachOptions): MpmcRing {
+  static createOrAttach<Description extends RecordDescription>(
+    options: MpmcRecordRingOptions<Description> & { name: string } & AttachOptions,
+  ): MpmcRecordRing<Description>;
+  /**
+   * Opens the ring of that name, or makes it.
+   * @throws {RingwayError} `ERR_RINGWAY_SHAPE` if it is there with other slots or another record type; shows both
+   */
+  static createOrAttach(options: MpmcRingOptions & { name: string } & AttachOptions): MpmcRing;
+  static createOrAttach(options: AnyOptions & { name: string } & AttachOptions): MpmcRing | MpmcRecordRing {
     const name = checkName(options.name);
-    return attachOrCreate(
+    return attachOrCreate<MpmcRing | MpmcRecordRing>(
       () => MpmcRing.attach(name, options),
       (ring) => checkShape(ring, options),
-      () => MpmcRing.create(options),
+      () => MpmcRing.create(options as MpmcRingOptions),
     );
   }
 
   /**
+   * Waits until a ring of typed records of that name is created, and opens it.
+   * @throws {RingwayError} `ERR_RINGWAY_SHAPE` if it was made for records of another type, or for bytes; shows both
+   * @throws {TimeoutError} after `timeoutMs`
+   */
+  static whenCreated<Description extends RecordDescription>(
+    name: string,
+    options: WaitOptions & AttachOptions & RecordOption<Description>,
+  ): Promise<MpmcRecordRing<Description>>;
+  /**
    * Waits until a ring of that name is created, and opens it.
    * @throws {TimeoutError} after `timeoutMs`
    */
-  static async whenCreated(name: string, options: WaitOptions & AttachOptions = {}): Promise<MpmcRing> {
+  static whenCreated(name: string, options?: WaitOptions & AttachOptions): Promise<MpmcRing>;
+  static async whenCreated(
+    name: string,
+    options: WaitOptions & AttachOptions = {},
+  ): Promise<MpmcRing | MpmcRecordRing> {
     checkName(name);
     checkWaitOptions(options);
     return whenLinked(name, options, () => MpmcRing.attach(name, options));
@@ -137,9 +190,14 @@ export class MpmcRing implements Disposable {
     unlink(name);
   }
 
-  static #open(segment: Segment, mode?: WaitMode): MpmcRing {
+  static #open(segment: Segment, mode: WaitMode | undefined, record: RecordType | undefined): MpmcRing {
     try {
-      return new MpmcRing(segment, mode);
+      checkRecordsOf(segment, record);
+      const slots = new MpmcSlots(segment);
+      if (record !== undefined && record.byteLength > slots.shape.slotByteLength) {
+        throw new CorruptSegmentError(`${segment.label} contradicts itself: its records do not fit into its slots`);
+      }
+      return new MpmcRing(slots, mode);
     } catch (error) {
       segment.close();
       throw error;
@@ -286,6 +344,51 @@ export class MpmcRing implements Disposable {
   }
 
   /**
+   * Lets `writer` write one message in place: tryClaim() and commit() without allocating anything. One at a time.
+   * Progress: lock-free but for the writer, and a system call if a consumer sleeps.
+   * @param byteLength - how much room the writer gets, 0 to `slotByteLength`
+   * @returns `false` when no slot is free; the writer was not called
+   * @throws what the writer throws; nothing becomes visible
+   * @throws {TypeError} if the writer returns something else than a length or nothing: a promise, say
+   * @throws {MessageSizeError} if `byteLength` is more than `slotByteLength`
+   * @throws {RingwayError} `EPIPE` after end(); `ERR_RINGWAY_BORROWED` within another writer of this handle
+   */
+  tryWrite(byteLength: number, writer: Writer): boolean {
+    this.#checkOpen();
+    if (typeof writer !== 'function') throw new TypeError(`writer must be a function, not ${describe(writer)}`);
+    checkInteger('byteLength', byteLength, 0, Number.MAX_SAFE_INTEGER);
+    if (byteLength > this.slotByteLength) throw this.#tooLong(byteLength);
+    if (this.#writing >= 0) throw this.#borrowed('writer');
+    const slot = this.#claimSlot();
+    if (slot < 0) return false;
+    this.#writing = slot;
+    let written = -1;
+    try {
+      written = writeInPlace(this.#segment, this.#slots.payloadOf(slot), byteLength, writer);
+    } finally {
+      this.#writing = -1;
+      if (written < 0 && !this.closed) this.#free(slot); // Closed by the writer: close() has freed it.
+    }
+    this.#checkOpen();
+    this.#slots.commit(slot, written);
+    this.#count(ParticipantCounters.pushed);
+    this.#slots.tellOfMessage();
+    return true;
+  }
+
+  /** tryWrite() as soon as a slot is free; the writer is called then. Errors as of push(). */
+  write(byteLength: number, writer: Writer, options?: WaitOptions): Promise<void> {
+    const attempt = () => (this.tryWrite(byteLength, writer) ? undefined : NOT_YET);
+    return this.#wait<void>(this.#room, 'write', options, attempt);
+  }
+
+  /** write() that blocks the thread. */
+  writeSync(byteLength: number, writer: Writer, options?: SyncWaitOptions): void {
+    const attempt = () => (this.tryWrite(byteLength, writer) ? undefined : NOT_YET);
+    this.#waitSync<void>(this.#room, 'writeSync', options, attempt);
+  }
+
+  /**
    * Copies the next message out; it is gone then. If the process dies inside, the message is delivered again.
    * Progress: lock-free, but for a system call if a producer sleeps.
    * @returns shape [0 .. slotByteLength], or `null` when nothing is queued
@@ -320,6 +423,25 @@ export class MpmcRing implements Disposable {
    */
   tryPopMany(limit: number): Uint8Array[] {
     return many(limit, () => this.tryPop());
+  }
+
+  /**
+   * Hands the messages that are there to `handler`, one after the other, in place and without allocating. A message is
+   * done when the handler has returned; if the process dies inside, it is delivered again. One drain at a time.
+   * @param limit - how many at most
+   * @returns how many were read
+   * @throws what the handler throws; its message is delivered again, to anybody, behind what is in the ring
+   * @throws {TypeError} if the handler returns a promise: it would read memory that is not its own any more
+   * @throws {RingwayError} `ERR_RINGWAY_BORROWED` within another drain of this handle
+   */
+  drain(handler: DrainHandler, limit = Infinity): number {
+    this.#checkOpen();
+    if (typeof handler !== 'function') throw new TypeError(`handler must be a function, not ${describe(handler)}`);
+    if (limit !== Infinity) checkInteger('limit', limit, 0, Number.MAX_SAFE_INTEGER);
+    if (this.#reading >= 0) throw this.#borrowed('drain handler');
+    let read = 0;
+    while (read < limit && this.#readNext(handler)) read++;
+    return read;
   }
 
   /**
@@ -432,6 +554,8 @@ export class MpmcRing implements Disposable {
       giveBack(this.#slots, slot, isLease);
     }
     this.#held.clear();
+    if (this.#writing >= 0) giveBack(this.#slots, this.#writing, false);
+    if (this.#reading >= 0) giveBack(this.#slots, this.#reading, true);
     this.#segment.close();
   }
 
@@ -449,6 +573,25 @@ export class MpmcRing implements Disposable {
   unref(): this {
     this.#room.referenced = this.#messages.referenced = false;
     return this;
+  }
+
+  // False when nothing is queued, or the handler has closed us: close() has given its message back then.
+  #readNext(handler: DrainHandler): boolean {
+    if (this.closed) return false;
+    const slot = this.#slots.take();
+    if (slot < 0) return false;
+    this.#reading = slot;
+    let done = false;
+    try {
+      readInPlace(this.#segment, this.#slots.payloadOf(slot), this.#slots.byteLengthOf(slot), handler);
+      done = true;
+    } finally {
+      this.#reading = -1;
+      if (!done && !this.closed) this.#endLease(slot, false);
+    }
+    if (this.closed) return false;
+    this.#done(slot);
+    return true;
   }
 
   #push(message: Uint8Array): boolean {
@@ -519,6 +662,13 @@ export class MpmcRing implements Disposable {
     if (message.length > this.slotByteLength) throw this.#tooLong(message.length);
   }
 
+  #borrowed(who: string): RingwayError {
+    return new RingwayError(
+      `a ${who} of ${this.#segment.label} is at work: return from it first`,
+      'ERR_RINGWAY_BORROWED',
+    );
+  }
+
   #tooLong(byteLength: number): MessageSizeError {
     const limit = this.slotByteLength;
     return new MessageSizeError(
@@ -553,6 +703,12 @@ export class MpmcRing implements Disposable {
     this.#checkOpen();
     return line.sync(what, options, attempt);
   }
+}
+
+type AnyOptions = MpmcRingOptions | MpmcRecordRingOptions<RecordDescription>;
+
+function typed(ring: MpmcRing, record: RecordType | undefined): MpmcRing | MpmcRecordRing {
+  return record === undefined ? ring : new MpmcRecordRing(ring, record);
 }
 
 // What a handle has lent out, by slot.
@@ -591,7 +747,7 @@ function many<Item>(limit: number, next: () => Item | null): Item[] {
   return items;
 }
 
-function checkShape(ring: MpmcRing, options: MpmcRingOptions): void {
+function checkShape(ring: MpmcRing | MpmcRecordRing, options: AnyOptions): void {
   const { slots, slotByteLength, alignment } = checkMpmcOptions(options).shape;
   if (ring.slots === slots && ring.slotByteLength === slotByteLength && ring.alignment === alignment) return;
   const shapeOf = (count: number, length: number, start: number) =>

@@ -4,7 +4,7 @@
 import { EndOfStreamError } from '../errors.js';
 import { Constants, EndCounters, RecordHeader, SpscHeader } from '../layout.js';
 import { NOT_YET, type NotYet } from '../wait/condition.js';
-import { callHandler, checkHandler, checkLimit, type DrainHandler } from './handlers.js';
+import { checkHandler, checkLimit, type DrainHandler, readInPlace } from './in-place.js';
 import { loadPosition, markAgain, movePosition } from './position.js';
 import { EndState, type RingWaitOptions, type SyncRingWaitOptions } from './ring-end.js';
 import { endOfStream, SpscEnd, type SpscLayout } from './spsc-end.js';
@@ -135,7 +135,7 @@ export class SpscConsumer extends SpscEnd implements AsyncIterable<Uint8Array> {
     this.#state = EndState.borrowed;
     try {
       while (read < limit && this.#next()) {
-        callHandler(this.segment, handler, this.#recordOffset, this.#recordLength);
+        readInPlace(this.segment, this.#recordOffset, this.#recordLength, handler);
         if (this.closed) return read; // By the handler: its record was still lent out, and stays.
         this.#read();
         read++;

@@ -2,7 +2,7 @@
 // other end. Twin of SpscRing and SpscEnd in native/include/ringway/spsc_ring.hpp.
 
 import { CorruptSegmentError, EndOfStreamError, PeerDiedError, RingwayError } from '../errors.js';
-import { Constants, EndCounters, SpscHeader } from '../layout.js';
+import { Constants, EndCounters, RecordHeader, SpscHeader } from '../layout.js';
 import type { Segment } from '../memory/segment.js';
 import { WAIT_MODES, type WaitMode, waitModeOf } from '../wait/adaptive-spin.js';
 import { prepareToSleep } from './position.js';
@@ -67,7 +67,7 @@ export function bindSpsc(segment: Segment, mode?: WaitMode): SpscLayout {
     capacity,
     alignment: alignment as 8 | 64,
     mode: mode ?? (created as WaitMode),
-    maxRecordByteLength: capacity / 2 - 8,
+    maxRecordByteLength: maxRecordByteLengthOf(capacity),
     data: bodyOffset + SpscHeader.data,
     filled: bodyOffset + SpscHeader.filled,
     freed: bodyOffset + SpscHeader.freed,
@@ -75,6 +75,11 @@ export function bindSpsc(segment: Segment, mode?: WaitMode): SpscLayout {
     producer: roleAt(segment, 'producer', bodyOffset + SpscHeader.producer, bells, roleChanged),
     consumer: roleAt(segment, 'consumer', bodyOffset + SpscHeader.consumer, bells, roleChanged),
   };
+}
+
+/** Half the capacity less a header: wherever the ends stand, it fits when the ring is empty. */
+export function maxRecordByteLengthOf(capacity: number): number {
+  return capacity / 2 - RecordHeader.payload;
 }
 
 /** The smallest ring that still has a third of its capacity for one record. */

@@ -4,8 +4,9 @@
 import { MessageSizeError } from '../errors.js';
 import { Constants, EndCounters, RecordHeader, SpscHeader } from '../layout.js';
 import { describe } from '../memory/names.js';
+import { checkInteger } from '../memory/shared-object.js';
 import { NOT_YET, type NotYet } from '../wait/condition.js';
-import { callWriter, checkByteLength, checkWriter, type Writer } from './handlers.js';
+import { checkByteLength, checkWriter, type Writer, writeInPlace } from './in-place.js';
 import { loadPosition, movePosition } from './position.js';
 import { checkBytes } from './record-bytes.js';
 import { EndState, type RingWaitOptions, type SyncRingWaitOptions } from './ring-end.js';
@@ -160,13 +161,45 @@ export class SpscProducer extends SpscEnd {
     let written = byteLength;
     this.#state = EndState.borrowed;
     try {
-      written = callWriter(this.segment, writer, offset, byteLength);
+      written = writeInPlace(this.segment, offset, byteLength, writer);
     } finally {
       if (!this.closed) this.#state = EndState.free;
     }
     this.checkOpen(); // The writer may have closed us, memory and all.
     this.#publish(this.#append(this.#tail, at, written), 1);
     return true;
+  }
+
+  /**
+   * tryWrite() for several records, which are published with one store: cheaper than as many calls.
+   * @param count - how many at most; the writer is called once for each
+   * @param byteLength - how much room each gets, 0 to `maxRecordByteLength`
+   * @returns how many were written: fewer than `count` when there is no more room
+   * @throws what the writer throws; none of them becomes visible
+   * @throws {TypeError} if the writer returns something else than a length or nothing: a promise, say
+   * @throws {MessageSizeError} if `byteLength` is more than `maxRecordByteLength`
+   */
+  tryWriteMany(count: number, byteLength: number, writer: Writer): number {
+    if (this.#state !== EndState.free) this.refuse(this.#state);
+    if (typeof writer !== 'function') throw new TypeError(`writer must be a function, not ${describe(writer)}`);
+    checkInteger('count', count, 0, Number.MAX_SAFE_INTEGER);
+    checkByteLength(byteLength);
+    let tail = this.#tail;
+    let written = 0;
+    this.#state = EndState.borrowed;
+    try {
+      for (; written < count; written++) {
+        const at = this.#reserve(tail, byteLength);
+        if (at === NO_ROOM) break;
+        const length = writeInPlace(this.segment, this.#payloadOffset(at), byteLength, writer);
+        this.checkOpen(); // The writer may have closed us, memory and all.
+        tail = this.#append(tail, at, length);
+      }
+    } finally {
+      if (!this.closed) this.#state = EndState.free;
+    }
+    if (written > 0) this.#publish(tail, written);
+    return written;
   }
 
   /** tryWrite() as soon as there is room; the writer is called then. Errors as of push(). */

@@ -1,13 +1,16 @@
 // A ring for one producer and one consumer: how it is made, found and shared. The ends are in files of their own.
 
-import { ClosedError, RoleTakenError } from '../errors.js';
-import { Constants, EndCounters, EventCountWords, SpscHeader } from '../layout.js';
+import { ClosedError, CorruptSegmentError, RoleTakenError } from '../errors.js';
+import { Constants, EndCounters, EventCountWords, RecordHeader, SpscHeader } from '../layout.js';
 import { closesWhenCollected } from '../memory/collected.js';
 import { prepareSleep } from '../memory/event-count.js';
 import { checkName } from '../memory/names.js';
 import type { Backend, Segment, SegmentHandle } from '../memory/segment.js';
 import { attachOrCreate, attachSegment, createSegment, nameOf, otherShape, unlink } from '../memory/shared-object.js';
 import { whenLinked } from '../memory/when-linked.js';
+import { checkRecordsOf } from '../record/described-segment.js';
+import type { RecordDescription } from '../record/description.js';
+import { checkRecordType, type RecordOption, type RecordType } from '../record/record.js';
 import { checkWait, type WaitMode } from '../wait/adaptive-spin.js';
 import { type Condition, NOT_YET } from '../wait/condition.js';
 import { type AttachOptions, checkWaitOptions, type WaitOptions } from '../wait/options.js';
@@ -16,9 +19,20 @@ import { attachedParticipants, type ParticipantInfo } from './participants.js';
 import { loadPosition } from './position.js';
 import { checkHolder, holderPid, isHeld, leaveRole, loadRole, type Role } from './role.js';
 import { SpscConsumer } from './spsc-consumer.js';
-import { bindSpsc, forgetEnds, formatSpsc, openEnd, type SpscEnd, type SpscLayout, takeEnd } from './spsc-end.js';
+import {
+  bindSpsc,
+  forgetEnds,
+  formatSpsc,
+  maxRecordByteLengthOf,
+  openEnd,
+  type SpscEnd,
+  type SpscLayout,
+  takeEnd,
+} from './spsc-end.js';
 import { checkOptions, type SpscRingOptions } from './spsc-options.js';
 import { SpscProducer } from './spsc-producer.js';
+import { SpscRecordConsumer } from './spsc-record-consumer.js';
+import { SpscRecordProducer } from './spsc-record-producer.js';
 
 /** A snapshot; counts of other processes may be a moment old, and after a death one record off. */
 export interface SpscRingStats {
@@ -49,17 +63,21 @@ export interface SpscRingStats {
 /**
  * A ring of records of any length between one producer and one consumer, in different processes or threads. It outlives
  * its ends: a replacement takes the free role and goes on where the last one stopped.
+ *
+ * Made with a record type, its ends push and pop objects of that type: SpscRecordRing.
  */
-export class SpscRing implements Disposable {
+export class SpscRing<Producer = SpscProducer, Consumer = SpscConsumer> implements Disposable {
   readonly #layout: SpscLayout;
   readonly #segment: Segment;
+  readonly #record: RecordType | undefined;
   readonly #ends = new Set<SpscEnd>();
   readonly #roleWaiters: { producer: Waiters; consumer: Waiters };
 
   /** @internal Use create() or attach(). */
-  private constructor(segment: Segment, layout: SpscLayout) {
+  private constructor(segment: Segment, layout: SpscLayout, record: RecordType | undefined) {
     this.#segment = segment;
     this.#layout = layout;
+    this.#record = record;
     this.#roleWaiters = {
       producer: new Waiters(roleCondition(layout, layout.producer)),
       consumer: new Waiters(roleCondition(layout, layout.consumer)),
@@ -68,33 +86,66 @@ export class SpscRing implements Disposable {
   }
 
   /**
+   * Makes a ring of typed records. Other errors as without a record type.
+   * @throws {RangeError} for a record longer than the ring can ever take
+   */
+  static create<Description extends RecordDescription>(
+    options: SpscRingOptions & RecordOption<Description>,
+  ): SpscRecordRing<Description>;
+  /**
    * Makes a ring.
    * @throws {RangeError | TypeError} for options out of range, with the value
    * @throws {RingwayError} `EEXIST` if the name is taken; `ENOSPC` if the memory does not fit, before anything is used
    * @throws {RingwayError} `ERR_RINGWAY_NO_ADDON` for a name or `backend: 'shm'` where there is no addon
    */
-  static create(options: SpscRingOptions): SpscRing {
+  static create(options: SpscRingOptions): SpscRing;
+  static create(options: SpscRingOptions & Partial<AnyRecordOption>): SpscRing<unknown, unknown> {
     const { capacity, alignment, wait, ...shared } = checkOptions(options);
+    const record = checkRecordType(options.record);
+    if (record !== undefined) checkRecordFits(record, capacity);
     const format = (segment: Segment) => formatSpsc(segment, capacity, alignment, wait);
-    return SpscRing.#open(createSegment(Constants.kindSpsc, SpscHeader.data + capacity, shared, format));
+    const segment = createSegment(Constants.kindSpsc, SpscHeader.data + capacity, shared, format, record?.text);
+    return SpscRing.#open(segment, undefined, record);
   }
 
+  /**
+   * Opens a ring of typed records. Other errors as without a record type.
+   * @throws {RingwayError} `ERR_RINGWAY_SHAPE` if it was made for records of another type, or for bytes; shows both
+   */
+  static attach<Description extends RecordDescription>(
+    target: string | SegmentHandle,
+    options: AttachOptions & RecordOption<Description>,
+  ): SpscRecordRing<Description>;
   /**
    * Opens a ring that another process or thread made.
    * @param target - a name, or the `handle` of a ring
    * @throws {RingwayError} `ENOENT` if there is none; `EACCES` if it is another user's
+   * @throws {RingwayError} `ERR_RINGWAY_SHAPE` if it was made for typed records; shows them
    * @throws {CorruptSegmentError} if it is no ring of this version
    */
-  static attach(target: string | SegmentHandle, options: AttachOptions = {}): SpscRing {
+  static attach(target: string | SegmentHandle, options?: AttachOptions): SpscRing;
+  static attach(
+    target: string | SegmentHandle,
+    options: AttachOptions & Partial<AnyRecordOption> = {},
+  ): SpscRing<unknown, unknown> {
     const mode = options.wait === undefined ? undefined : checkWait(options.wait);
-    return SpscRing.#open(attachSegment(Constants.kindSpsc, target, options), mode);
+    const record = checkRecordType(options.record);
+    return SpscRing.#open(attachSegment(Constants.kindSpsc, target, options), mode, record);
   }
 
   /**
-   * Opens the ring of that name, or makes it.
-   * @throws {RingwayError} `ERR_RINGWAY_SHAPE` if it is there with another capacity or alignment; shows both
+   * Opens the ring of typed records of that name, or makes it.
+   * @throws {RingwayError} `ERR_RINGWAY_SHAPE` if it is there with another record type or of another shape; shows both
    */
-  static createOrAttach(options: SpscRingOptions & { name: string } & AttachOptions): SpscRing {
+  static createOrAttach<Description extends RecordDescription>(
+    options: SpscRingOptions & { name: string } & AttachOptions & RecordOption<Description>,
+  ): SpscRecordRing<Description>;
+  /**
+   * Opens the ring of that name, or makes it.
+   * @throws {RingwayError} `ERR_RINGWAY_SHAPE` if it is there with another capacity, alignment or record type; shows both
+   */
+  static createOrAttach(options: SpscRingOptions & { name: string } & AttachOptions): SpscRing;
+  static createOrAttach(options: SpscRingOptions & { name: string } & AttachOptions): SpscRing<unknown, unknown> {
     const name = checkName(options.name);
     return attachOrCreate(
       () => SpscRing.attach(name, options),
@@ -104,10 +155,23 @@ export class SpscRing implements Disposable {
   }
 
   /**
+   * Waits until a ring of typed records of that name is created, and opens it.
+   * @throws {RingwayError} `ERR_RINGWAY_SHAPE` if it was made for records of another type, or for bytes; shows both
+   * @throws {TimeoutError} after `timeoutMs`
+   */
+  static whenCreated<Description extends RecordDescription>(
+    name: string,
+    options: WaitOptions & AttachOptions & RecordOption<Description>,
+  ): Promise<SpscRecordRing<Description>>;
+  /**
    * Waits until a ring of that name is created, and opens it.
    * @throws {TimeoutError} after `timeoutMs`
    */
-  static async whenCreated(name: string, options: WaitOptions & AttachOptions = {}): Promise<SpscRing> {
+  static whenCreated(name: string, options?: WaitOptions & AttachOptions): Promise<SpscRing>;
+  static async whenCreated(
+    name: string,
+    options: WaitOptions & AttachOptions = {},
+  ): Promise<SpscRing<unknown, unknown>> {
     checkName(name);
     checkWaitOptions(options);
     return whenLinked(name, options, () => SpscRing.attach(name, options));
@@ -121,9 +185,14 @@ export class SpscRing implements Disposable {
     unlink(name);
   }
 
-  static #open(segment: Segment, mode?: WaitMode): SpscRing {
+  static #open(segment: Segment, mode?: WaitMode, record?: RecordType): SpscRing<unknown, unknown> {
     try {
-      return new SpscRing(segment, bindSpsc(segment, mode));
+      checkRecordsOf(segment, record);
+      const layout = bindSpsc(segment, mode);
+      if (record !== undefined && record.byteLength > layout.maxRecordByteLength) {
+        throw new CorruptSegmentError(`${segment.label} contradicts itself: its records do not fit into it`);
+      }
+      return new SpscRing(segment, layout, record);
     } catch (error) {
       segment.close();
       throw error;
@@ -178,25 +247,27 @@ export class SpscRing implements Disposable {
    * Takes the producer's role; the same object again if this thread has it.
    * @throws {RoleTakenError} while another live process or thread holds it
    */
-  producer(): SpscProducer {
-    return this.#take('producer', () => new SpscProducer(this, this.#layout)) as SpscProducer;
+  producer(): Producer {
+    const bytes = this.#take('producer', () => new SpscProducer(this, this.#layout)) as SpscProducer;
+    return typedEnd(bytes, this.#record, SpscRecordProducer) as Producer;
   }
 
   /**
    * Takes the consumer's role; the same object again if this thread has it.
    * @throws {RoleTakenError} while another live process or thread holds it
    */
-  consumer(): SpscConsumer {
-    return this.#take('consumer', () => new SpscConsumer(this, this.#layout)) as SpscConsumer;
+  consumer(): Consumer {
+    const bytes = this.#take('consumer', () => new SpscConsumer(this, this.#layout)) as SpscConsumer;
+    return typedEnd(bytes, this.#record, SpscRecordConsumer) as Consumer;
   }
 
   /** producer() as soon as the role is free: given back, or its holder dead. */
-  takeProducer(options?: WaitOptions): Promise<SpscProducer> {
+  takeProducer(options?: WaitOptions): Promise<Producer> {
     return this.#whenFree('producer', () => this.producer(), options);
   }
 
   /** consumer() as soon as the role is free: given back, or its holder dead. */
-  takeConsumer(options?: WaitOptions): Promise<SpscConsumer> {
+  takeConsumer(options?: WaitOptions): Promise<Consumer> {
     return this.#whenFree('consumer', () => this.consumer(), options);
   }
 
@@ -298,6 +369,29 @@ export class SpscRing implements Disposable {
   }
 }
 
+/** A ring of typed records. */
+export type SpscRecordRing<Description extends RecordDescription = RecordDescription> = SpscRing<
+  SpscRecordProducer<Description>,
+  SpscRecordConsumer<Description>
+>;
+
+type AnyRecordOption = RecordOption<RecordDescription>;
+
+// The end over a byte end: the same object as long as that is.
+const typedEnds = new WeakMap<SpscEnd, object>();
+function typedEnd<End extends SpscEnd>(
+  bytes: End,
+  record: RecordType | undefined,
+  Typed: new (bytes: End, record: RecordType) => object,
+): object {
+  if (record === undefined) return bytes;
+  const there = typedEnds.get(bytes);
+  if (there !== undefined) return there;
+  const made = new Typed(bytes, record);
+  typedEnds.set(bytes, made);
+  return made;
+}
+
 const collected = closesWhenCollected<{ segment: Segment; layout: SpscLayout }>(({ segment, layout }) => {
   leaveRole(layout.producer);
   leaveRole(layout.consumer);
@@ -323,7 +417,17 @@ function roleCondition(layout: SpscLayout, role: Role): Condition {
   };
 }
 
-function checkShape(ring: SpscRing, options: SpscRingOptions): void {
+function checkRecordFits(record: RecordType, capacity: number): void {
+  const limit = maxRecordByteLengthOf(capacity);
+  if (record.byteLength <= limit) return;
+  const least = 2 ** Math.ceil(Math.log2((record.byteLength + RecordHeader.payload) * 2));
+  throw new RangeError(
+    `a record of ${record.byteLength} bytes is longer than the ${limit} that fit into a capacity of ${capacity}: ` +
+      `it needs at least ${least}`,
+  );
+}
+
+function checkShape(ring: SpscRing<unknown, unknown>, options: SpscRingOptions): void {
   const { capacity, alignment } = checkOptions(options);
   if (ring.capacity === capacity && ring.alignment === alignment) return;
   const shapeOf = (capacity: number, alignment: number) => `capacity ${capacity} and alignment ${alignment}`;

@@ -22,6 +22,7 @@ enum class Kind : uint32_t { spsc = 1, mpmc = 2, broadcast = 3, semaphore = 4 };
 
 inline constexpr uint32_t kMinParticipants = 2;
 inline constexpr uint32_t kMaxParticipants = 4096;
+inline constexpr uint32_t kMaxDescriptionByteLength = uint32_t{1} << 16;
 
 // Participant i holds an OFD write lock on byte kPresenceLockOffset + i of the file for as long as it lives. The bytes
 // lie far beyond any data and need not exist. Whoever removes a segment's name locks all kPresenceLockLength of them.
@@ -41,6 +42,8 @@ static_assert(kPresenceLockLength >= kMaxParticipants);
 //       36    4 creatorPid          creator      for people only; nothing decides by it
 //       40    8 createdAtMs         creator      binary64, milliseconds since 1970; for people only
 //       48    8 uniqueId            creator      random; attachments of one thread know by it that they are to one segment
+//       56    4 descriptionOffset   creator      of the text that says what the records consist of, behind the body; or 0
+//       60    4 descriptionByteLength creator    1 .. kMaxDescriptionByteLength; or 0
 //      128    4 nextParticipant     newcomers    where the search for a free entry starts, a hint
 struct SegmentHeader {
   Atomic<uint32_t> magic;
@@ -49,10 +52,12 @@ struct SegmentHeader {
   uint32_t participantsOffset, maxParticipants, bodyOffset, creatorPid;
   double createdAtMs;
   uint64_t uniqueId;
+  uint32_t descriptionOffset, descriptionByteLength;
   alignas(kIsolationBytes) Atomic<uint32_t> nextParticipant;
 };
 static_assert(sizeof(SegmentHeader) == 256 && offsetof(SegmentHeader, byteLength) == 16);
 static_assert(offsetof(SegmentHeader, createdAtMs) == 40 && offsetof(SegmentHeader, nextParticipant) == 128);
+static_assert(offsetof(SegmentHeader, descriptionOffset) == 56 && offsetof(SegmentHeader, descriptionByteLength) == 60);
 
 //        0    4 pid                 participant  of the process, in its own pid namespace; for people only
 //        4    4 threadId            participant  kernel id of the thread; for people only

@@ -1,4 +1,4 @@
-// Functions that users hand to rings, to be called with ring memory, and what they may return.
+// Records that a function of the user writes or reads where they lie.
 
 import { describe } from '../memory/names.js';
 import type { Segment } from '../memory/segment.js';
@@ -31,42 +31,6 @@ export function checkHandler(handler: unknown): void {
   if (typeof handler !== 'function') throw new TypeError(`handler must be a function, not ${describe(handler)}`);
 }
 
-/**
- * Lets a writer write.
- * @returns how many bytes it wrote
- * @throws {TypeError | RangeError} if it returns something else than a length that fits, or nothing
- */
-export function callWriter(segment: Segment, writer: Writer, byteOffset: number, byteLength: number): number {
-  const written = DEBUG_VIEWS
-    ? writeCopy(segment, writer, byteOffset, byteLength)
-    : writer(segment.bytes, byteOffset, byteLength);
-  return written === undefined ? byteLength : checkWritten(written, byteLength);
-}
-
-/**
- * Lets a handler read.
- * @throws {TypeError} if it returns a promise: it would read memory that is not its own any more
- */
-export function callHandler(segment: Segment, handler: DrainHandler, byteOffset: number, byteLength: number): void {
-  if (!DEBUG_VIEWS) {
-    checkHandled(handler(segment.bytes, byteOffset, byteLength));
-    return;
-  }
-  const loan = new Loan(segment, byteOffset, byteLength);
-  try {
-    checkHandled(handler(loan.bytes, 0, byteLength));
-  } finally {
-    loan.end();
-  }
-}
-
-/** @throws {TypeError} if a handler has returned a promise */
-export function checkHandled(result: unknown): void {
-  if (result !== undefined && typeof (result as PromiseLike<unknown> | null)?.then === 'function') {
-    throw new TypeError('a drain handler must not return a promise: the memory is not its own once it returns');
-  }
-}
-
 /** @throws {TypeError | RangeError} unless it is a number of records */
 export function checkLimit(limit: number): void {
   if (typeof limit !== 'number') throw new TypeError(`limit must be a number, not ${describe(limit)}`);
@@ -81,12 +45,44 @@ export function checkByteLength(byteLength: number): void {
   throw new RangeError(`byteLength must be a whole number from 0 on, not ${byteLength}`);
 }
 
-function writeCopy(segment: Segment, writer: Writer, byteOffset: number, byteLength: number): number | void {
-  const loan = new Loan(segment, byteOffset, byteLength);
+/**
+ * Calls a writer.
+ * @param offset - of the room, from the segment's start, in bytes
+ * @returns how many bytes it wrote
+ * @throws {TypeError | RangeError} if it returns something else than a length up to `byteLength`, or nothing
+ */
+export function writeInPlace(segment: Segment, offset: number, byteLength: number, writer: Writer): number {
+  const result = DEBUG_VIEWS
+    ? writeCopy(segment, offset, byteLength, writer)
+    : writer(segment.bytes, offset, byteLength);
+  return result === undefined ? byteLength : checkWritten(result, byteLength);
+}
+
+/**
+ * Calls a drain handler.
+ * @param offset - of the record, from the segment's start, in bytes
+ * @throws {TypeError} if it returns a promise
+ */
+export function readInPlace(segment: Segment, offset: number, byteLength: number, handler: DrainHandler): void {
+  if (DEBUG_VIEWS) readCopy(segment, offset, byteLength, handler);
+  else checkHandled(handler(segment.bytes, offset, byteLength));
+}
+
+function writeCopy(segment: Segment, offset: number, byteLength: number, writer: Writer): unknown {
+  const loan = new Loan(segment, offset, byteLength);
   try {
-    const written = writer(loan.bytes, 0, byteLength);
+    const result = writer(loan.bytes, 0, byteLength);
     loan.writeBack();
-    return written;
+    return result;
+  } finally {
+    loan.end();
+  }
+}
+
+function readCopy(segment: Segment, offset: number, byteLength: number, handler: DrainHandler): void {
+  const loan = new Loan(segment, offset, byteLength);
+  try {
+    checkHandled(handler(loan.bytes, 0, byteLength));
   } finally {
     loan.end();
   }
@@ -98,4 +94,11 @@ function checkWritten(written: unknown, byteLength: number): number {
   }
   if (Number.isInteger(written) && written >= 0 && written <= byteLength) return written;
   throw new RangeError(`a writer with room for ${byteLength} bytes cannot have written ${written}`);
+}
+
+/** @throws {TypeError} if a handler has returned a promise */
+export function checkHandled(result: unknown): void {
+  if (result !== undefined && typeof (result as PromiseLike<unknown> | null)?.then === 'function') {
+    throw new TypeError('a drain handler must not return a promise: the memory is not its own once it returns');
+  }
 }

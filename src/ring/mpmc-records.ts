@@ -1,0 +1,290 @@
+// A many-to-many ring of typed records, over the one of bytes.
+
+import { describe } from '../memory/names.js';
+import type { Backend, SegmentHandle } from '../memory/segment.js';
+import { RecordCodec } from '../record/codec.js';
+import type { RecordDescription } from '../record/description.js';
+import { checkHandler, InPlaceReader, InPlaceWriter, type ReadHandler, type WriteHandler } from '../record/in-place.js';
+import type { RecordInput, RecordType, ValueOf } from '../record/record.js';
+import type { WaitMode } from '../wait/adaptive-spin.js';
+import type { SyncWaitOptions, WaitOptions } from '../wait/options.js';
+import type { DrainHandler, Writer } from './in-place.js';
+import type { MpmcRing, MpmcRingStats } from './mpmc.js';
+import { RecordLease } from './record-lease.js';
+
+/** An MpmcRing of typed records. MpmcRing.create() and its kin make it, given a `record`. */
+export class MpmcRecordRing<Description extends RecordDescription = RecordDescription> implements Disposable {
+  readonly #bytes: MpmcRing;
+  readonly #byteLength: number;
+  readonly #codec: RecordCodec<Description>;
+  readonly #reading: InPlaceReader<Description>;
+  readonly #writing: InPlaceWriter<Description>;
+  // Of the tryWrite() and the drain() that are running.
+  #writeHandler: WriteHandler<Description> | undefined;
+  #readHandler: ReadHandler<Description> | undefined;
+  readonly #writer: Writer;
+  readonly #reader: DrainHandler;
+
+  /** @internal Use MpmcRing.create() or attach(). */
+  constructor(bytes: MpmcRing, type: RecordType<Description>) {
+    this.#bytes = bytes;
+    this.#byteLength = type.byteLength;
+    this.#codec = new RecordCodec(type);
+    this.#reading = new InPlaceReader(type);
+    this.#writing = new InPlaceWriter(type);
+    this.#writer = (memory, byteOffset) =>
+      this.#writing.write(this.#writeHandler as WriteHandler<Description>, memory, byteOffset);
+    this.#reader = (memory, byteOffset, byteLength) =>
+      this.#reading.read(this.#readHandler as ReadHandler<Description>, memory, byteOffset, byteLength) as void;
+  }
+
+  /** How many records fit, a power of two. */
+  get slots(): number {
+    return this.#bytes.slots;
+  }
+
+  /** Room for a record, in bytes: its length, unless the creator asked for more. */
+  get slotByteLength(): number {
+    return this.#bytes.slotByteLength;
+  }
+
+  /** Records start at multiples of this, in bytes. */
+  get alignment(): 8 | 64 {
+    return this.#bytes.alignment;
+  }
+
+  /** How this handle waits. */
+  get wait(): WaitMode {
+    return this.#bytes.wait;
+  }
+
+  /** What the ring is made of. */
+  get backend(): Backend {
+    return this.#bytes.backend;
+  }
+
+  /** Undefined for an unnamed ring. */
+  get name(): string | undefined {
+    return this.#bytes.name;
+  }
+
+  /** Plain data that attach() takes: in another process for `shm`, in another thread for `sab`. */
+  get handle(): SegmentHandle {
+    return this.#bytes.handle;
+  }
+
+  toJSON(): SegmentHandle {
+    return this.handle;
+  }
+
+  /** Whether this handle was closed. */
+  get closed(): boolean {
+    return this.#bytes.closed;
+  }
+
+  /** Whether somebody called end(). */
+  get ended(): boolean {
+    return this.#bytes.ended;
+  }
+
+  /**
+   * Copies one record into the ring.
+   * Progress: lock-free, and as long as there are slots, but for a system call if a consumer sleeps.
+   * @param record - an object with all fields and no others
+   * @returns `false` when no slot is free
+   * @throws {TypeError | RangeError} naming the field that is missing, unknown, or has a value that does not fit
+   * @throws {RingwayError} `EPIPE` after end()
+   */
+  tryPush(record: RecordInput<Description>): boolean {
+    return this.#bytes.tryPush(this.#codec.encode(record));
+  }
+
+  /**
+   * Copies one record into the ring as soon as a slot is free.
+   * @param record - an object with all fields and no others; read at once
+   * @throws {TypeError | RangeError} naming the field that is missing, unknown, or has a value that does not fit
+   * @throws {TimeoutError} after `timeoutMs`
+   * @throws {RingwayError} `EPIPE` after end(), whoever called it
+   */
+  push(record: RecordInput<Description>, options?: WaitOptions): Promise<void> {
+    try {
+      return this.#bytes.push(this.#codec.encode(record).slice(), options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** push() that blocks the thread. */
+  pushSync(record: RecordInput<Description>, options?: SyncWaitOptions): void {
+    this.#bytes.pushSync(this.#codec.encode(record), options);
+  }
+
+  /**
+   * Copies as many records as there are free slots, in order; others' records may come in between.
+   * @returns how many were taken, from the start of `records`
+   * @throws {TypeError | RangeError} naming the field that does not fit in one of the records; none was taken
+   */
+  tryPushMany(records: readonly RecordInput<Description>[]): number {
+    if (!Array.isArray(records)) throw new TypeError(`records must be an array of objects, not ${describe(records)}`);
+    return this.#bytes.tryPushMany(records.map((record) => this.#codec.encode(record).slice()));
+  }
+
+  /**
+   * Lets `handler` write one record in place. Nothing is allocated but for 64-bit integers and arrays; fields that are
+   * not set are 0, false or empty. One at a time.
+   * Progress: lock-free but for the handler, and a system call if a consumer sleeps.
+   * @param handler - gets a record cursor, the same each time, which throws ClosedError when the handler has returned
+   * @returns `false` when no slot is free; the handler was not called
+   * @throws what the handler throws; nothing becomes visible
+   * @throws {TypeError} if the handler returns a promise
+   * @throws {RingwayError} `EPIPE` after end(); `ERR_RINGWAY_BORROWED` within another handler that writes
+   */
+  tryWrite(handler: WriteHandler<Description>): boolean {
+    checkHandler(handler);
+    const outer = this.#writeHandler; // Of a handler that calls us: refused below.
+    this.#writeHandler = handler;
+    try {
+      return this.#bytes.tryWrite(this.#byteLength, this.#writer);
+    } finally {
+      this.#writeHandler = outer;
+    }
+  }
+
+  /** tryWrite() as soon as a slot is free; the handler is called then. Errors as of push(). */
+  write(handler: WriteHandler<Description>, options?: WaitOptions): Promise<void> {
+    try {
+      return this.#bytes.write(this.#byteLength, this.#writerOf(handler), options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** write() that blocks the thread. */
+  writeSync(handler: WriteHandler<Description>, options?: SyncWaitOptions): void {
+    this.#bytes.writeSync(this.#byteLength, this.#writerOf(handler), options);
+  }
+
+  /**
+   * The next record as a plain object; it is gone then. If the process dies inside, the record is delivered again.
+   * Progress: lock-free, but for a system call if a producer sleeps.
+   * @returns `null` when nothing is queued
+   * @throws {CorruptSegmentError} if what was there cannot be a record of this type
+   */
+  tryPop(): ValueOf<Description> | null {
+    const bytes = this.#bytes.tryPop();
+    return bytes === null ? null : this.#codec.decode(bytes);
+  }
+
+  /**
+   * The next record, as soon as there is one.
+   * @throws {TimeoutError} after `timeoutMs`; nothing was consumed
+   * @throws {EndOfStreamError} after end(), when nothing is left that could still be delivered
+   */
+  async pop(options?: WaitOptions): Promise<ValueOf<Description>> {
+    return this.#codec.decode(await this.#bytes.pop(options));
+  }
+
+  /** pop() that blocks the thread. */
+  popSync(options?: SyncWaitOptions): ValueOf<Description> {
+    return this.#codec.decode(this.#bytes.popSync(options));
+  }
+
+  /**
+   * Up to `limit` records.
+   * @returns those that were there, in order
+   */
+  tryPopMany(limit: number): ValueOf<Description>[] {
+    return this.#bytes.tryPopMany(limit).map((bytes) => this.#codec.decode(bytes));
+  }
+
+  /**
+   * Hands the records that are there to `handler`, one after the other, in place. Nothing is allocated but for 64-bit
+   * integers, strings and arrays. A record is done when the handler has returned; if the process dies inside, it is
+   * delivered again. One drain at a time.
+   * @param handler - gets a record cursor, the same for each record, which throws ClosedError when the handler has returned
+   * @param limit - how many at most
+   * @returns how many were read
+   * @throws what the handler throws; its record is delivered again, to anybody, behind what is in the ring
+   * @throws {TypeError} if the handler returns a promise
+   * @throws {RingwayError} `ERR_RINGWAY_BORROWED` within another drain of this handle
+   */
+  drain(handler: ReadHandler<Description>, limit?: number): number {
+    checkHandler(handler);
+    const outer = this.#readHandler; // Of a handler that calls us: refused below.
+    this.#readHandler = handler;
+    try {
+      return this.#bytes.drain(this.#reader, limit);
+    } finally {
+      this.#readHandler = outer;
+    }
+  }
+
+  /**
+   * Takes the next record until it is acked. If it is nacked, or this process dies, it is delivered again.
+   * Progress: lock-free, but for a system call if a producer sleeps.
+   * @returns `null` when nothing is queued
+   */
+  tryTake(): RecordLease<Description> | null {
+    const lease = this.#bytes.tryTake();
+    return lease === null ? null : new RecordLease(lease, this.#codec);
+  }
+
+  /** tryTake() as soon as there is a record; errors as of pop(). */
+  async take(options?: WaitOptions): Promise<RecordLease<Description>> {
+    return new RecordLease(await this.#bytes.take(options), this.#codec);
+  }
+
+  /** take() that blocks the thread. */
+  takeSync(options?: SyncWaitOptions): RecordLease<Description> {
+    return new RecordLease(this.#bytes.takeSync(options), this.#codec);
+  }
+
+  /**
+   * Takes up to `limit` records.
+   * @returns those that were there, in order
+   */
+  tryTakeMany(limit: number): RecordLease<Description>[] {
+    return this.#bytes.tryTakeMany(limit).map((lease) => new RecordLease(lease, this.#codec));
+  }
+
+  /** Leases until the end of the stream. Leaving the loop early nacks the last one, unless it was acked or nacked. */
+  async *leases(): AsyncGenerator<RecordLease<Description>, void, undefined> {
+    for await (const lease of this.#bytes.leases()) yield new RecordLease(lease, this.#codec);
+  }
+
+  /** No more pushes, by anybody. See MpmcRing.end(). */
+  end(): void {
+    this.#bytes.end();
+  }
+
+  /** What the ring has done and who is attached to it. Looks at every slot and asks the kernel for each participant. */
+  stats(): MpmcRingStats {
+    return this.#bytes.stats();
+  }
+
+  /** Gives up this handle: its leases are nacked, what waits is rejected with ClosedError. Idempotent. */
+  close(): void {
+    this.#bytes.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** A pending operation keeps the process alive: the default. */
+  ref(): this {
+    this.#bytes.ref();
+    return this;
+  }
+
+  /** Lets the process end though an operation is pending. */
+  unref(): this {
+    this.#bytes.unref();
+    return this;
+  }
+
+  #writerOf(handler: WriteHandler<Description>): Writer {
+    checkHandler(handler);
+    return (memory, byteOffset) => this.#writing.write(handler, memory, byteOffset);
+  }
+}
