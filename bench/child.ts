@@ -18,6 +18,8 @@ const programs: Record<string, (spec: Spec) => void | Promise<void>> = {
   copy: stream,
   mpmc: mpmcStream,
   'mpmc-many': mpmcStream,
+  'mpmc-pop': mpmcStream,
+  'mpmc-pop-many': mpmcStream,
   'mpmc-lease': mpmcStream,
   'socket-stream': socketStream,
   'ipc-stream': ipcStream,

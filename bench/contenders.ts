@@ -77,8 +77,10 @@ export const QUEUES: readonly Contender[] = [
   queue('boost-spsc', 'boost::lockfree::spsc_queue (1 to 1)', BOOST),
   queue('boost-spsc-16', 'boost::lockfree::spsc_queue, 16 at once (1 to 1)', BOOST),
   cpp('mpmc', 'ring in C++', { spins: true, through: 'mpmc' }),
-  node('mpmc', 'ring (tryPush, tryPop)', { spins: true, through: 'mpmc' }),
-  node('mpmc-many', 'ring, 16 at once (tryPushMany, tryPopMany)', { spins: true, through: 'mpmc' }),
+  node('mpmc', 'ring (tryPush, drain of one)', { spins: true, through: 'mpmc' }),
+  node('mpmc-many', 'ring, 16 at once (tryPushMany, drain)', { spins: true, through: 'mpmc' }),
+  node('mpmc-pop', 'ring (tryPush, tryPop)', { spins: true, through: 'mpmc' }),
+  node('mpmc-pop-many', 'ring, 16 at once (tryPushMany, tryPopMany)', { spins: true, through: 'mpmc' }),
   node('mpmc-lease', 'ring (tryClaim, tryTake)', { spins: true, through: 'mpmc' }),
 ];
 

@@ -1,8 +1,8 @@
 // The TypeScript ends of the many-to-many ring: each way of using it that is measured, as a user would write it.
 
-import { MpmcRing } from 'ringway';
+import { type DrainHandler, MpmcRing } from 'ringway';
 import { Patience, type Spec } from './meter.js';
-import { fill, Payload, read, wordsOf } from './payload.js';
+import { fill, inPlaceReader, Payload, read, wordsOf } from './payload.js';
 import { type Count, type Receive, receiveStream, type Send, sendStream } from './stream.js';
 
 const BATCH = 16;
@@ -65,6 +65,17 @@ const tryPopMany = (ring: MpmcRing, count: Count): Receive => {
   };
 };
 
+const drain =
+  (limit: number) =>
+  (ring: MpmcRing, count: Count): Receive => {
+    const reader = inPlaceReader();
+    const onMessage: DrainHandler = (memory, byteOffset, byteLength) => {
+      reader.onRecord(memory, byteOffset, byteLength);
+      count(reader.first);
+    };
+    return () => ring.drain(onMessage, limit);
+  };
+
 const tryTake = (ring: MpmcRing, count: Count): Receive => {
   return () => {
     const lease = ring.tryTake();
@@ -77,8 +88,10 @@ const tryTake = (ring: MpmcRing, count: Count): Receive => {
 };
 
 const streams = {
-  mpmc: [tryPush, tryPop],
-  'mpmc-many': [tryPushMany, tryPopMany],
+  mpmc: [tryPush, drain(1)],
+  'mpmc-many': [tryPushMany, drain(BATCH)],
+  'mpmc-pop': [tryPush, tryPop],
+  'mpmc-pop-many': [tryPushMany, tryPopMany],
   'mpmc-lease': [tryClaim, tryTake],
 } as const;
 

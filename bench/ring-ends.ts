@@ -2,7 +2,7 @@
 
 import { type DrainHandler, type SpscConsumer, type SpscProducer, SpscRing, type WaitMode } from 'ringway';
 import { deliver, measure, measureAsync, Patience, Served, type Spec } from './meter.js';
-import { fill, Payload, read, wordsOf } from './payload.js';
+import { fill, inPlaceReader, Payload, read, wordsOf } from './payload.js';
 import { type Count, type Receive, receiveStream, type Send, sendStream } from './stream.js';
 
 interface Ends {
@@ -15,21 +15,6 @@ function openEnds(spec: Spec, wait: WaitMode): Ends {
   const back = SpscRing.attach(spec.back, { wait });
   if (spec.side === 'first') return { producer: there.producer(), consumer: back.consumer() };
   return { producer: back.producer(), consumer: there.consumer() };
-}
-
-/** A drain handler that reads messages where they lie. `first` is what the last one began with. */
-function inPlaceReader() {
-  let seen: Uint8Array | undefined;
-  let words: Float64Array = new Float64Array(0);
-  const reader = {
-    first: 0,
-    onRecord: (memory: Uint8Array, byteOffset: number, byteLength: number) => {
-      if (seen !== memory) words = wordsOf(memory); // The first time only.
-      seen = memory;
-      reader.first = read(words, byteOffset >> 3, byteLength >> 3);
-    },
-  };
-  return reader;
 }
 
 /** Round trip, spinning: tries again and again, copies in, reads in place. */
