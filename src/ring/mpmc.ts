@@ -20,6 +20,7 @@ import { checkWait, type WaitMode } from '../wait/adaptive-spin.js';
 import { NOT_YET } from '../wait/condition.js';
 import { type AttachOptions, checkWaitOptions, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
 import { WaitingLine } from '../wait/waiting-line.js';
+import { checkLimit, checkResult, type DrainHandler, handCopy } from './drain.js';
 import { Lease, type Lessor } from './lease.js';
 import { checkMpmcOptions, type MpmcRingOptions } from './mpmc-options.js';
 import { formatMpmc, MpmcSlots, mpmcByteLength } from './mpmc-slots.js';
@@ -27,6 +28,9 @@ import { MessageCondition, RoomCondition, streamEnded } from './mpmc-waits.js';
 import { attachedParticipants, type ParticipantInfo } from './participants.js';
 import { checkBytes } from './record-bytes.js';
 import { Claim, DEBUG_VIEWS, Loan, poison } from './views.js';
+
+/** How many slots tryPushMany() claims before it writes. What it holds is nobody else's, so not many. */
+const RUN = 32;
 
 /** A snapshot; counts of other processes may be a moment old, and after a death one message off. */
 export interface MpmcRingStats {
@@ -70,6 +74,7 @@ export class MpmcRing implements Disposable {
   // Weak, so that what a program forgets is collected and given back.
   readonly #held: Held = new Map();
   readonly #lessor: Lessor;
+  readonly #run = new Int32Array(RUN); // The slots of #pushRun().
 
   /** @internal Use create() or attach(). */
   private constructor(segment: Segment, mode?: WaitMode) {
@@ -239,7 +244,7 @@ export class MpmcRing implements Disposable {
     this.#checkOpen();
     let taken = 0;
     try {
-      while (taken < messages.length && this.#push(messages[taken])) taken++;
+      for (let run = -1; run !== 0 && taken < messages.length; taken += run) run = this.#pushRun(messages, taken);
     } finally {
       if (taken > 0) this.#slots.tellOfMessage();
     }
@@ -261,8 +266,7 @@ export class MpmcRing implements Disposable {
     const claimer = {
       commitClaim: (_: Claim, written: number) => {
         this.#held.delete(slot);
-        this.#slots.commit(slot, written);
-        this.#count(ParticipantCounters.pushed);
+        this.#commit(slot, written);
         this.#slots.tellOfMessage();
       },
       abortClaim: () => {
@@ -294,8 +298,7 @@ export class MpmcRing implements Disposable {
     this.#checkOpen();
     const slot = this.#slots.take();
     if (slot < 0) return null;
-    const offset = this.#slots.payloadOf(slot);
-    const message = this.#segment.bytes.slice(offset, offset + this.#slots.byteLengthOf(slot));
+    const message = this.#copy(slot);
     this.#done(slot);
     return message;
   }
@@ -315,11 +318,52 @@ export class MpmcRing implements Disposable {
   }
 
   /**
-   * Copies up to `limit` messages out.
+   * Copies up to `limit` messages out; producers are told once. Cheaper than as many pops.
    * @returns those that were there, in order
    */
   tryPopMany(limit: number): Uint8Array[] {
-    return many(limit, () => this.tryPop());
+    this.#checkOpen();
+    checkLimit(limit);
+    const messages: Uint8Array[] = [];
+    try {
+      while (messages.length < limit) {
+        const slot = this.#slots.take();
+        if (slot < 0) break;
+        messages.push(this.#copy(slot));
+        this.#release(slot);
+      }
+    } finally {
+      if (messages.length > 0) this.#tellOfRoom();
+    }
+    return messages;
+  }
+
+  /**
+   * Hands up to `limit` messages to `handler`, in place and without allocating; producers are told once. A message is gone
+   * when the handler has returned from it; if the process dies inside, or the handler throws, it is delivered again.
+   * @param limit - how many at most
+   * @returns how many were read
+   * @throws what the handler throws
+   * @throws {TypeError} if the handler returns a promise: it would read memory that is not its own any more
+   */
+  drain(handler: DrainHandler, limit = Infinity): number {
+    this.#checkOpen();
+    if (typeof handler !== 'function') throw new TypeError(`handler must be a function, not ${describe(handler)}`);
+    checkLimit(limit);
+    let read = 0;
+    try {
+      while (read < limit) {
+        const slot = this.#slots.take();
+        if (slot < 0) break;
+        this.#hand(slot, handler);
+        if (this.closed) return read; // By the handler: close() gave its message back.
+        this.#release(slot);
+        read++;
+      }
+    } finally {
+      if (read > 0 && !this.closed) this.#tellOfRoom();
+    }
+    return read;
   }
 
   /**
@@ -353,7 +397,14 @@ export class MpmcRing implements Disposable {
    * @returns those that were there, in order
    */
   tryTakeMany(limit: number): Lease[] {
-    return many(limit, () => this.tryTake());
+    checkLimit(limit);
+    const leases: Lease[] = [];
+    while (leases.length < limit) {
+      const lease = this.tryTake();
+      if (lease === null) break;
+      leases.push(lease);
+    }
+    return leases;
   }
 
   /** Leases until the end of the stream. Leaving the loop early nacks the last one, unless it was acked or nacked. */
@@ -454,36 +505,94 @@ export class MpmcRing implements Disposable {
   #push(message: Uint8Array): boolean {
     const slot = this.#claimSlot();
     if (slot < 0) return false;
-    if (message.length > 0) this.#segment.bytes.set(message, this.#slots.payloadOf(slot));
-    this.#slots.commit(slot, message.length);
-    this.#count(ParticipantCounters.pushed);
+    this.#fill(slot, message);
+    this.#commit(slot, message.length);
     return true;
+  }
+
+  // Messages from `from` on, for which there are free slots; how many, at most RUN. What a claim is checked for is checked
+  // once for all.
+  #pushRun(messages: readonly Uint8Array[], from: number): number {
+    const claimed = this.#run;
+    const wanted = Math.min(messages.length - from, RUN);
+    let count = 0;
+    for (; count < wanted; count++) {
+      const slot = this.#slots.claim();
+      if (slot < 0) break;
+      claimed[count] = slot;
+    }
+    if (this.#hasEnded()) {
+      for (let i = 0; i < count; i++) this.#free(claimed[i]);
+      throw streamEnded(this.#segment.label);
+    }
+    if (count > 0) this.#slots.tellOfClaim();
+    for (let i = 0; i < count; i++) this.#fill(claimed[i], messages[from + i]);
+    // Not one by one: a consumer that follows closely would fight for the cache line of each.
+    for (let i = 0; i < count; i++) this.#commit(claimed[i], messages[from + i].length);
+    return count;
+  }
+
+  #fill(slot: number, message: Uint8Array): void {
+    if (message.length > 0) this.#segment.bytes.set(message, this.#slots.payloadOf(slot));
+  }
+
+  #commit(slot: number, byteLength: number): void {
+    this.#slots.commit(slot, byteLength);
+    this.#count(ParticipantCounters.pushed);
   }
 
   // A slot to write in; -1 if none is free.
   #claimSlot(): number {
-    if (this.#hasEnded()) throw streamEnded(this.#segment.label);
     const slot = this.#slots.claim();
-    if (slot < 0) return -1;
-    // Again, now that the claim is there for everybody to see: consumers may have found the end before it.
+    // With the claim there for everybody to see: consumers may have found the end before it.
     if (this.#hasEnded()) {
-      this.#free(slot);
+      if (slot >= 0) this.#free(slot);
       throw streamEnded(this.#segment.label);
     }
-    this.#slots.tellOfClaim();
+    if (slot >= 0) this.#slots.tellOfClaim();
     return slot;
+  }
+
+  #copy(slot: number): Uint8Array {
+    const offset = this.#slots.payloadOf(slot);
+    return this.#segment.bytes.slice(offset, offset + this.#slots.byteLengthOf(slot));
+  }
+
+  // Whatever the handler does, the message is not ours to lose: it goes back if it was not read.
+  #hand(slot: number, handler: DrainHandler): void {
+    let read = false;
+    try {
+      const offset = this.#slots.payloadOf(slot);
+      const byteLength = this.#slots.byteLengthOf(slot);
+      if (DEBUG_VIEWS) handCopy(handler, new Loan(this.#segment, offset, byteLength));
+      else checkResult(handler(this.#segment.bytes, offset, byteLength));
+      read = true;
+    } finally {
+      if (!read && !this.closed) this.#endLease(slot, false);
+    }
   }
 
   #free(slot: number): void {
     if (DEBUG_VIEWS) poison(this.#segment, this.#slots.payloadOf(slot), this.slotByteLength);
     this.#slots.free(slot);
+    this.#tellOfRoom();
+  }
+
+  // A message that was read; the caller tells of the room.
+  #release(slot: number): void {
+    this.#count(ParticipantCounters.popped);
+    if (DEBUG_VIEWS) poison(this.#segment, this.#slots.payloadOf(slot), this.slotByteLength);
+    this.#slots.free(slot);
+  }
+
+  #tellOfRoom(): void {
     this.#slots.tellOfRoom();
     if (this.#hasEnded()) this.#slots.tellOfEnd(); // It may have been the last that could be delivered.
   }
 
   #done(slot: number): void {
-    this.#count(ParticipantCounters.popped);
-    this.#free(slot);
+    this.#release(slot);
+    this.#tellOfRoom();
   }
 
   #endLease(slot: number, done: boolean): void {
@@ -579,17 +688,6 @@ function giveBack(slots: MpmcSlots, slot: number, isLease: boolean): void {
 
 // The addon gives back what a collected ring held.
 const collected = closesWhenCollected();
-
-function many<Item>(limit: number, next: () => Item | null): Item[] {
-  if (limit !== Infinity) checkInteger('limit', limit, 0, Number.MAX_SAFE_INTEGER);
-  const items: Item[] = [];
-  while (items.length < limit) {
-    const item = next();
-    if (item === null) break;
-    items.push(item);
-  }
-  return items;
-}
 
 function checkShape(ring: MpmcRing, options: MpmcRingOptions): void {
   const { slots, slotByteLength, alignment } = checkMpmcOptions(options).shape;

@@ -5,6 +5,7 @@ import { EndOfStreamError } from '../errors.js';
 import { Constants, EndCounters, RecordHeader, SpscHeader } from '../layout.js';
 import { describe } from '../memory/names.js';
 import { NOT_YET, type NotYet } from '../wait/condition.js';
+import { checkLimit, checkResult, type DrainHandler, handCopy } from './drain.js';
 import { loadPosition, markAgain, movePosition } from './position.js';
 import {
   EndState,
@@ -15,14 +16,6 @@ import {
   type SyncRingWaitOptions,
 } from './spsc-end.js';
 import { DEBUG_VIEWS, Loan, Peek, type Peeker, poison } from './views.js';
-
-/**
- * Reads one record in place.
- * @param memory - the ring's memory, or a private copy with RINGWAY_DEBUG=views; valid until the handler returns
- * @param byteOffset - where the record starts in `memory`
- * @param byteLength - of the record
- */
-export type DrainHandler = (memory: Uint8Array, byteOffset: number, byteLength: number) => void;
 
 /** The reading end. One process or thread holds it at a time. */
 export class SpscConsumer extends SpscEnd implements AsyncIterable<Uint8Array> {
@@ -149,7 +142,7 @@ export class SpscConsumer extends SpscEnd implements AsyncIterable<Uint8Array> {
     this.#state = EndState.borrowed;
     try {
       while (read < limit && this.#next()) {
-        if (DEBUG_VIEWS) this.#handCopy(handler);
+        if (DEBUG_VIEWS) handCopy(handler, new Loan(this.segment, this.#recordOffset, this.#recordLength));
         else checkResult(handler(this.#bytes, this.#recordOffset, this.#recordLength));
         if (this.closed) return read; // By the handler: its record was still lent out, and stays.
         this.#read();
@@ -305,15 +298,6 @@ export class SpscConsumer extends SpscEnd implements AsyncIterable<Uint8Array> {
     this.#release();
   }
 
-  #handCopy(handler: DrainHandler): void {
-    const loan = new Loan(this.segment, this.#recordOffset, this.#recordLength);
-    try {
-      checkResult(handler(loan.bytes, 0, loan.byteLength));
-    } finally {
-      loan.end();
-    }
-  }
-
   // The bytes that go back, which may reach over the end of the data.
   #poison(): void {
     const start = this.#released & this.#mask;
@@ -321,17 +305,5 @@ export class SpscConsumer extends SpscEnd implements AsyncIterable<Uint8Array> {
     const first = Math.min(length, this.#capacity - start);
     poison(this.segment, this.#data + start, first);
     poison(this.segment, this.#data, length - first);
-  }
-}
-
-function checkLimit(limit: number): void {
-  if (typeof limit !== 'number') throw new TypeError(`limit must be a number, not ${describe(limit)}`);
-  if (limit === Infinity || (Number.isInteger(limit) && limit >= 0)) return;
-  throw new RangeError(`limit must be a whole number from 0 on or Infinity, not ${limit}`);
-}
-
-function checkResult(result: unknown): void {
-  if (result !== undefined && typeof (result as PromiseLike<unknown> | null)?.then === 'function') {
-    throw new TypeError('a drain handler must not return a promise: the memory is not its own once it returns');
   }
 }

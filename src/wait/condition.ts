@@ -12,7 +12,7 @@ export interface Condition {
   readonly mode: WaitMode;
   /** Offset of the sequence word to sleep on. */
   readonly sequence: number;
-  /** Offset of the word that the peer moves. */
+  /** Offset of the word that the peer moves next. */
   readonly watched: number;
   /** Offset of the word that says who holds the peer's role. */
   readonly role: number;

@@ -27,7 +27,7 @@ export function waitSync<Result>(
   waitForPeer: boolean,
   attempt: () => Result | NotYet,
 ): Result {
-  const { segment, watched, role } = condition;
+  const { segment, role } = condition;
   const { words } = segment;
   const sleepLimit = new SleepLimit();
   let start = 0;
@@ -74,7 +74,7 @@ export function waitSync<Result>(
       continue;
     }
     const expected = condition.prepare();
-    if (condition.hasMoved(Atomics.load(words, watched >> 2))) continue;
+    if (condition.hasMoved(Atomics.load(words, condition.watched >> 2))) continue;
     if (Atomics.load(words, role >> 2) !== roleSeen) continue; // role.hpp, A.
     count(condition, EndCounters.parks);
     const sleepMs = condition.peerHeld(roleSeen) ? sleepLimit.next() : Infinity;
@@ -101,10 +101,9 @@ function spinWhileEqual(condition: Condition, roleSeen: number, end: number): bo
 
 function hasMovedWithin(condition: Condition, looks: number): boolean {
   const { words } = condition.segment;
-  const watched = condition.watched >> 2;
   for (let look = 0; look < looks; look++) {
     // position.hpp, A. The attempt that follows loads it again.
-    if (condition.hasMoved(Atomics.load(words, watched))) return true;
+    if (condition.hasMoved(Atomics.load(words, condition.watched >> 2))) return true;
   }
   return false;
 }
