@@ -30,6 +30,6 @@ export function handCopy(handler: DrainHandler, loan: Loan): void {
   try {
     checkResult(handler(loan.bytes, 0, loan.byteLength));
   } finally {
-    loan.end();
+    loan.end('read');
   }
 }

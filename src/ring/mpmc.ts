@@ -71,9 +71,9 @@ export class MpmcRing implements Disposable {
   readonly #mode: WaitMode;
   readonly #room: WaitingLine;
   readonly #messages: WaitingLine;
-  // Weak, so that what a program forgets is collected and given back.
   readonly #held: Held = new Map();
   readonly #lessor: Lessor;
+  readonly #handed: number[] = []; // Slots whose messages drain handlers read right now: several, if one drains itself.
   readonly #run = new Int32Array(RUN); // The slots of #pushRun().
 
   /** @internal Use create() or attach(). */
@@ -265,17 +265,18 @@ export class MpmcRing implements Disposable {
     if (slot < 0) return null;
     const claimer = {
       commitClaim: (_: Claim, written: number) => {
-        this.#held.delete(slot);
+        this.#letGo(slot);
         this.#commit(slot, written);
         this.#slots.tellOfMessage();
       },
       abortClaim: () => {
-        this.#held.delete(slot);
+        this.#letGo(slot);
         this.#free(slot);
       },
     };
-    const claim = new Claim(claimer, new Loan(this.#segment, this.#slots.payloadOf(slot), byteLength));
-    this.#hold(slot, claim, false);
+    const loan = new Loan(this.#segment, this.#slots.payloadOf(slot), byteLength);
+    const claim = new Claim(claimer, loan);
+    this.#hold(slot, claim, loan, false);
     return claim;
   }
 
@@ -378,7 +379,7 @@ export class MpmcRing implements Disposable {
     if (slot < 0) return null;
     const loan = new Loan(this.#segment, this.#slots.payloadOf(slot), this.#slots.byteLengthOf(slot));
     const lease = new Lease(this.#lessor, slot, loan, this.#slots.deliveriesOf(slot));
-    this.#hold(slot, lease, true);
+    this.#hold(slot, lease, loan, true);
     return lease;
   }
 
@@ -478,11 +479,12 @@ export class MpmcRing implements Disposable {
     const message = `${this.#segment.label} was closed`;
     this.#room.close(message);
     this.#messages.close(message);
-    for (const [slot, { borrowed, isLease }] of this.#held) {
-      borrowed.deref()?.endByClose();
+    for (const [slot, { loan, isLease }] of this.#held) {
+      loan.end('closed');
       giveBack(this.#slots, slot, isLease);
     }
     this.#held.clear();
+    for (const slot of this.#handed) giveBack(this.#slots, slot, true);
     this.#segment.close();
   }
 
@@ -561,6 +563,7 @@ export class MpmcRing implements Disposable {
   // Whatever the handler does, the message is not ours to lose: it goes back if it was not read.
   #hand(slot: number, handler: DrainHandler): void {
     let read = false;
+    this.#handed.push(slot);
     try {
       const offset = this.#slots.payloadOf(slot);
       const byteLength = this.#slots.byteLengthOf(slot);
@@ -568,7 +571,8 @@ export class MpmcRing implements Disposable {
       else checkResult(handler(this.#segment.bytes, offset, byteLength));
       read = true;
     } finally {
-      if (!read && !this.closed) this.#endLease(slot, false);
+      this.#handed.pop();
+      if (!read && !this.closed) this.#nack(slot);
     }
   }
 
@@ -596,18 +600,26 @@ export class MpmcRing implements Disposable {
   }
 
   #endLease(slot: number, done: boolean): void {
-    this.#held.delete(slot);
-    if (done) {
-      this.#done(slot);
-      return;
-    }
+    this.#letGo(slot);
+    if (done) this.#done(slot);
+    else this.#nack(slot);
+  }
+
+  #nack(slot: number): void {
     this.#slots.nack(slot);
     this.#slots.tellOfMessage();
   }
 
-  #hold(slot: number, borrowed: Lease | Claim, isLease: boolean): void {
-    this.#held.set(slot, { borrowed: new WeakRef(borrowed), isLease });
-    forgotten.register(borrowed, { held: this.#held, slots: this.#slots, slot });
+  #hold(slot: number, borrowed: Lease | Claim, loan: Loan, isLease: boolean): void {
+    this.#held.set(slot, { loan, isLease });
+    forgotten.register(borrowed, { held: this.#held, slots: this.#slots, slot, loan }, loan);
+  }
+
+  #letGo(slot: number): void {
+    const { loan } = this.#held.get(slot) as Lent;
+    this.#held.delete(slot);
+    // Or the registry would remember each in a program that never returns to the event loop.
+    forgotten.unregister(loan);
   }
 
   #count(counter: number): void {
@@ -664,16 +676,22 @@ export class MpmcRing implements Disposable {
   }
 }
 
-// What a handle has lent out, by slot.
-type Held = Map<number, { borrowed: WeakRef<Lease | Claim>; isLease: boolean }>;
+// What a handle has lent out, by slot. A loan does not hold the lease or claim, which is collected if the program forgets it.
+type Held = Map<number, Lent>;
+interface Lent {
+  loan: Loan;
+  isLease: boolean;
+}
 
 // Leases and claims that the program has lost: a live process's are nobody else's to give back.
-const forgotten = new FinalizationRegistry<{ held: Held; slots: MpmcSlots; slot: number }>(({ held, slots, slot }) => {
-  const lost = held.get(slot);
-  if (lost === undefined || lost.borrowed.deref() !== undefined || slots.segment.closed) return;
-  held.delete(slot);
-  giveBack(slots, slot, lost.isLease);
-});
+const forgotten = new FinalizationRegistry<{ held: Held; slots: MpmcSlots; slot: number; loan: Loan }>(
+  ({ held, slots, slot, loan }) => {
+    const lost = held.get(slot);
+    if (lost?.loan !== loan || slots.segment.closed) return;
+    held.delete(slot);
+    giveBack(slots, slot, lost.isLease);
+  },
+);
 
 // Where nobody is left to be told that the ring is corrupt: the next one who uses it is.
 function giveBack(slots: MpmcSlots, slot: number, isLease: boolean): void {

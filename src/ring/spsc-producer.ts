@@ -283,7 +283,7 @@ export class SpscProducer extends SpscEnd {
       loan.writeBack();
       return result;
     } finally {
-      loan.end();
+      loan.end('written');
     }
   }
 
