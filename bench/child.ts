@@ -2,6 +2,7 @@
 
 import { ipcRoundTrip, ipcStream, socketRoundTrip, socketStream } from './kernel-ends.js';
 import type { Spec } from './meter.js';
+import { mpmcStream } from './mpmc-ends.js';
 import { awaiting, park, spin, stream } from './ring-ends.js';
 
 const programs: Record<string, (spec: Spec) => void | Promise<void>> = {
@@ -15,6 +16,11 @@ const programs: Record<string, (spec: Spec) => void | Promise<void>> = {
   claim: stream,
   pop: stream,
   copy: stream,
+  mpmc: mpmcStream,
+  'mpmc-many': mpmcStream,
+  'mpmc-pop': mpmcStream,
+  'mpmc-pop-many': mpmcStream,
+  'mpmc-lease': mpmcStream,
   'socket-stream': socketStream,
   'ipc-stream': ipcStream,
 };

@@ -1,8 +1,11 @@
-// What is compared. A contender is a program for two processes, in bench/child.ts (Node) or bench/peer.cpp (C++).
+// What is compared. A contender is a program for two processes, in bench/child.ts (Node) or bench/peer.cpp (C++); other
+// people's queues are programs for two threads, in bench/queues.cpp.
 //
 // Every contender writes each message as a whole and reads it as a whole, on the same processor as its calls. Exceptions:
 // `bounce` moves one word whatever the size; `memcpy` has one process and no reader; the `copy` programs copy the message
 // in and out and look at its first word.
+
+import { ATOMIC_QUEUE, BOOST, CONCURRENT_QUEUE, type Library, READER_WRITER_QUEUE } from './queues.js';
 
 export interface Contender {
   /** In tables. */
@@ -15,6 +18,8 @@ export interface Contender {
   readonly alone?: true;
   /** The first process starts the second one. */
   readonly forks?: true;
+  /** What passes the messages; a ring for one producer and one consumer by default. */
+  readonly through?: 'mpmc' | Library;
   /** Sizes it runs with; all by default. */
   readonly only?: readonly number[];
 }
@@ -57,3 +62,27 @@ export const STREAMS: readonly Contender[] = [
   node('socket-stream', 'unix socket (net)'),
   node('ipc-stream', 'child_process, advanced', { forks: true }),
 ];
+
+const queue = (program: string, label: string, through: Library): Contender => {
+  return cpp(program, label, { spins: true, alone: true, through });
+};
+
+/** One way through queues for many producers and consumers, and those that they are compared with; one of each here. */
+export const QUEUES: readonly Contender[] = [
+  queue('concurrentqueue', 'moodycamel::ConcurrentQueue', CONCURRENT_QUEUE),
+  queue('concurrentqueue-16', 'moodycamel::ConcurrentQueue, 16 at once', CONCURRENT_QUEUE),
+  queue('atomic_queue', 'atomic_queue::AtomicQueue2', ATOMIC_QUEUE),
+  queue('boost-queue', 'boost::lockfree::queue', BOOST),
+  queue('readerwriterqueue', 'moodycamel::ReaderWriterQueue (1 to 1)', READER_WRITER_QUEUE),
+  queue('boost-spsc', 'boost::lockfree::spsc_queue (1 to 1)', BOOST),
+  queue('boost-spsc-16', 'boost::lockfree::spsc_queue, 16 at once (1 to 1)', BOOST),
+  cpp('mpmc', 'ring in C++', { spins: true, through: 'mpmc' }),
+  node('mpmc', 'ring (tryPush, drain of one)', { spins: true, through: 'mpmc' }),
+  node('mpmc-many', 'ring, 16 at once (tryPushMany, drain)', { spins: true, through: 'mpmc' }),
+  node('mpmc-pop', 'ring (tryPush, tryPop)', { spins: true, through: 'mpmc' }),
+  node('mpmc-pop-many', 'ring, 16 at once (tryPushMany, tryPopMany)', { spins: true, through: 'mpmc' }),
+  node('mpmc-lease', 'ring (tryClaim, tryTake)', { spins: true, through: 'mpmc' }),
+];
+
+/** What the others have messages of. */
+export const QUEUE_BYTE_LENGTH = 64;

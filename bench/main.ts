@@ -2,9 +2,10 @@
 // docs/BENCHMARKS.md tells how to read it.
 
 import { parseArgs } from 'node:util';
-import { BYTE_LENGTHS, type Contender, ROUND_TRIPS, STREAMS } from './contenders.js';
+import { BYTE_LENGTHS, type Contender, QUEUE_BYTE_LENGTH, QUEUES, ROUND_TRIPS, STREAMS } from './contenders.js';
 import { type IdleResult, measureIdle } from './idle.js';
 import { endAll, processors, runSlice, type Slice, type Timing } from './pair.js';
+import { buildQueues, isInstalled, type Library } from './queues.js';
 import {
   describeMachine,
   duration,
@@ -21,7 +22,7 @@ import { measureStartup, type StartupResult } from './startup.js';
 const USAGE = `npm run bench -- [OPTIONS]
   --quick         a smoke run of some seconds; its figures mean little
   --long          more and longer slices, about a quarter of an hour
-  --only NAMES    of roundtrip, oneway, idle, startup; several with commas
+  --only NAMES    of roundtrip, oneway, mpmc, idle, startup; several with commas
   --bytes SIZES   of ${BYTE_LENGTHS.join(', ')}; several with commas`;
 
 interface Plan extends Timing {
@@ -69,7 +70,7 @@ const PLANS: Record<'quick' | 'usual' | 'long', Plan> = {
   },
 };
 
-const SECTIONS = ['roundtrip', 'oneway', 'idle', 'startup'] as const;
+const SECTIONS = ['roundtrip', 'oneway', 'mpmc', 'idle', 'startup'] as const;
 
 /** What a contender showed at one size: one slice a round, undefined where it failed. */
 type Shown = Map<Contender, (Slice | undefined)[]>;
@@ -176,10 +177,13 @@ function printRoundTrips(byteLength: number, shown: Shown, neighbours: number): 
   );
 }
 
-function printStreams(byteLength: number, shown: Shown, neighbours: number): void {
+/** Columns of speeds: heading, and the program in C++ that each is a ratio to. */
+type Speeds = readonly (readonly [heading: string, to: string])[];
+
+function printStreams(title: string, byteLength: number, shown: Shown, neighbours: number, speeds: Speeds): void {
   const rows = [...shown].map(([{ label, language, program }, all]) => {
     const slices = all.filter((slice) => slice !== undefined);
-    if (slices.length === 0) return [label, ...Array.from({ length: 7 }, () => 'failed')];
+    if (slices.length === 0) return [label, ...Array.from({ length: 6 + speeds.length }, () => 'failed')];
     const perNs = known(middles(all)).map((ps) => ps / 1e3);
     const middle = median(perNs);
     const { cpuNs, switches } = perMessage(slices);
@@ -189,17 +193,29 @@ function printStreams(byteLength: number, shown: Shown, neighbours: number): voi
       range(perNs),
       figures(1e3 / middle),
       figures(byteLength / middle),
-      times(1 / ratio(shown, language, program, 'stream')),
+      ...speeds.map(([, to]) => times(1 / ratio(shown, language, program, to))),
       duration(cpuNs),
       figures(switches),
     ];
   });
   printTable(
-    `### One way, ${byteLength} bytes (${neighboursText(neighbours)})`,
-    ['', 'a message', 'slices', 'million/s', 'GB/s', 'speed to C++ ring', 'CPU', 'sleeps'],
+    `### ${title}, ${byteLength} bytes (${neighboursText(neighbours)})`,
+    ['', 'a message', 'slices', 'million/s', 'GB/s', ...speeds.map(([heading]) => heading), 'CPU', 'sleeps'],
     rows,
   );
 }
+
+const printOneWay = (byteLength: number, shown: Shown, neighbours: number) => {
+  printStreams('One way', byteLength, shown, neighbours, [['speed to C++ ring', 'stream']]);
+};
+
+const printQueues = (shown: Shown, neighbours: number) => {
+  printStreams('One way, many-to-many ring and queues', QUEUE_BYTE_LENGTH, shown, neighbours, [
+    ['speed to ConcurrentQueue', 'concurrentqueue'],
+    ['to it, 16 at once', 'concurrentqueue-16'],
+  ]);
+  console.log('\nRings are between two processes, the other queues between two threads of one.');
+};
 
 function neighboursText(share: number): string {
   const warning = share > 0.1 ? ', so do not trust this' : '';
@@ -209,11 +225,12 @@ function neighboursText(share: number): string {
 interface Measured {
   roundTrips: Map<number, Shown>;
   streams: Map<number, Shown>;
+  queues?: Shown;
   idle?: IdleResult[];
   startup?: StartupResult;
 }
 
-function printGoals({ roundTrips, streams, idle, startup }: Measured): void {
+function printGoals({ roundTrips, streams, queues, idle, startup }: Measured): void {
   const rows: string[][] = [];
   const goal = (what: string, value: number, atMost: boolean, bound: number, unit: string) => {
     const met = atMost ? value <= bound : value >= bound;
@@ -231,6 +248,12 @@ function printGoals({ roundTrips, streams, idle, startup }: Measured): void {
   );
   const copied = 1 / ratio(streams.get(65536), 'Node', 'copy', 'memcpy-walk');
   goal('one way, 65536 bytes, copied in and out, speed to memcpy through 16 MiB', copied, false, 0.8, 'x');
+  const single = 1 / ratio(queues, 'Node', 'mpmc', 'concurrentqueue');
+  goal('many to many, 64 bytes, speed to moodycamel::ConcurrentQueue', single, false, 0.6, 'x');
+  const batchesTo = (to: string) => 1 / ratio(queues, 'Node', 'mpmc-many', to);
+  goal('many to many, 64 bytes, 16 at once, speed to the same', batchesTo('concurrentqueue'), false, 1, 'x');
+  const bulk = batchesTo('concurrentqueue-16');
+  goal('many to many, 64 bytes, 16 at once, speed to the same with 16 at once', bulk, false, 1, 'x');
   const [alone, ...consumers] = idle ?? [];
   const idleCpu = Math.max(...consumers.map(({ cpuMsPerSecond }) => cpuMsPerSecond - alone.cpuMsPerSecond));
   // A thousandth of a core: the least that top shows.
@@ -238,6 +261,19 @@ function printGoals({ roundTrips, streams, idle, startup }: Measured): void {
   goal('import, over an empty module', startup?.importMs ?? NaN, true, 20, 'ms');
   goal('create and attach, 1 MiB', startup?.createAttachMs ?? NaN, true, 1, 'ms');
   printTable('### Goals', ['what', 'goal', 'measured', ''], rows);
+}
+
+// Contenders of a section whose library is here; says what is missing.
+function withLibraries(contenders: readonly Contender[]): Contender[] {
+  const libraryOf = ({ through }: Contender) => (typeof through === 'object' ? through : undefined);
+  const libraries = new Set(contenders.flatMap((contender) => libraryOf(contender) ?? []));
+  const missing = new Set([...libraries].filter((library) => !isInstalled(library)));
+  if (missing.size > 0) {
+    const packages = [...missing].map((library) => library.package).join(' ');
+    console.log(`\nOther people's queues that are not installed are left out: apt-get install ${packages}`);
+  }
+  if (missing.size < libraries.size) buildQueues([...libraries]);
+  return contenders.filter((contender) => !missing.has(libraryOf(contender) as Library));
 }
 
 async function main(): Promise<void> {
@@ -255,7 +291,7 @@ async function main(): Promise<void> {
   const measured: Measured = { roundTrips: new Map(), streams: new Map() };
   const runs = [
     ['roundtrip', ROUND_TRIPS, measured.roundTrips, printRoundTrips],
-    ['oneway', STREAMS, measured.streams, printStreams],
+    ['oneway', STREAMS, measured.streams, printOneWay],
   ] as const;
   for (const [section, contenders, results, print] of runs) {
     if (!sections.has(section)) continue;
@@ -265,6 +301,12 @@ async function main(): Promise<void> {
       results.set(byteLength, shown);
       print(byteLength, shown, neighbours.share);
     }
+  }
+  if (sections.has('mpmc')) {
+    const contenders = withLibraries(QUEUES);
+    const neighbours = new Neighbours();
+    measured.queues = await runRounds(contenders, QUEUE_BYTE_LENGTH, plan);
+    printQueues(measured.queues, neighbours.share);
   }
   if (sections.has('idle')) {
     measured.idle = await measureIdle(plan.idleSettleMs, plan.idleMs);

@@ -3,10 +3,11 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { SpscRing } from 'ringway';
+import { MpmcRing, SpscRing } from 'ringway';
 import { pathOf } from '#ringway/memory/names.js';
 import type { Contender } from './contenders.js';
 import type { EndReport, Spec } from './meter.js';
+import { QUEUES } from './queues.js';
 
 export interface Timing {
   warmupMs: number;
@@ -29,6 +30,8 @@ export interface Slice {
  * cache when its room is written again has to be fetched from there, which takes three times as long as from memory.
  */
 const capacityFor = (byteLength: number) => (byteLength < 65536 ? 1 << 20 : 1 << 24);
+/** Of the many-to-many ring; other people's queues have as many (kCapacity in queues.cpp). */
+const SLOTS = 4096;
 const CHILD = fileURLToPath(new URL('child.js', import.meta.url));
 const PEER = fileURLToPath(new URL('../../Release/ringway_bench_peer', import.meta.url));
 /** Messages of the kernel's transports come in bursts, which windows must be longer than. */
@@ -117,9 +120,13 @@ let sockets = 0;
 export async function runSlice(contender: Contender, byteLength: number, timing: Timing): Promise<Slice> {
   if (contender.language === 'C++' && !existsSync(PEER)) throw new Error(`${PEER} is not built: npm run build:native`);
   // Held here, so that they are removed whatever becomes of the two processes.
-  const capacity = capacityFor(byteLength);
-  const there = SpscRing.create({ capacity, backend: 'shm' });
-  const back = SpscRing.create({ capacity, backend: 'shm' });
+  const create =
+    contender.through === 'mpmc'
+      ? () => MpmcRing.create({ slots: SLOTS, slotByteLength: byteLength, backend: 'shm' })
+      : () => SpscRing.create({ capacity: capacityFor(byteLength), backend: 'shm' });
+  const there = create();
+  const back = create();
+  const isQueue = typeof contender.through === 'object';
   const windowMs = contender.spins ? WINDOW_MS.spinning : WINDOW_MS.sleeping;
   const base = { program: contender.program, byteLength, windowMs, ...timing };
   const socket = `\0ringway-bench-${process.pid}-${++sockets}`; // A name without a file.
@@ -129,13 +136,14 @@ export async function runSlice(contender: Contender, byteLength: number, timing:
     const limitMs = warmupMs + measureMs + PATIENCE_MS;
     const spec: Spec = { ...base, side, there: there.handle, back: back.handle, socket };
     try {
-      const pin = contender.spins && processors !== undefined ? ['taskset', '--cpu-list', processors[side]] : [];
+      const cpus = processors && (isQueue ? `${processors.first},${processors.second}` : processors[side]);
+      const pin = contender.spins && cpus !== undefined ? ['taskset', '--cpu-list', cpus] : [];
       const files = [there.handle, back.handle].map((handle) => (handle.backend === 'shm' ? pathOf(handle.name) : ''));
       const numbers = [byteLength, warmupMs, measureMs, maxSamples].map(String);
       const program =
         contender.language === 'Node'
           ? [process.execPath, CHILD, JSON.stringify(spec)]
-          : [PEER, contender.program, side, ...numbers, ...files];
+          : [isQueue ? QUEUES : PEER, contender.program, side, ...numbers, ...files];
       const [command, ...args] = [...pin, ...program];
       return await runProcess(command, args, limitMs, failed.signal);
     } catch (error) {

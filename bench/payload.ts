@@ -70,3 +70,18 @@ export function wordsOf(bytes: Uint8Array): Float64Array {
   const aligned = bytes.byteOffset % 8 === 0 ? bytes : bytes.slice();
   return new Float64Array(aligned.buffer, aligned.byteOffset, aligned.length / 8);
 }
+
+/** A drain handler that reads messages where they lie. `first` is what the last one began with. */
+export function inPlaceReader() {
+  let seen: Uint8Array | undefined;
+  let words: Float64Array = new Float64Array(0);
+  const reader = {
+    first: 0,
+    onRecord: (memory: Uint8Array, byteOffset: number, byteLength: number) => {
+      if (seen !== memory) words = wordsOf(memory); // The first time only.
+      seen = memory;
+      reader.first = read(words, byteOffset >> 3, byteLength >> 3);
+    },
+  };
+  return reader;
+}

@@ -1,8 +1,9 @@
 // The TypeScript ends of the rings: each way of using them that is measured, as a user would write it.
 
 import { type DrainHandler, type SpscConsumer, type SpscProducer, SpscRing, type WaitMode } from 'ringway';
-import { deliver, measure, measureAsync, now, ns, Patience, Served, type Spec, Usage, Windows } from './meter.js';
-import { fill, MEASURE, Payload, read, STOP, wordsOf } from './payload.js';
+import { deliver, measure, measureAsync, Patience, Served, type Spec } from './meter.js';
+import { fill, inPlaceReader, Payload, read, wordsOf } from './payload.js';
+import { type Count, type Receive, receiveStream, type Send, sendStream } from './stream.js';
 
 interface Ends {
   producer: SpscProducer;
@@ -14,21 +15,6 @@ function openEnds(spec: Spec, wait: WaitMode): Ends {
   const back = SpscRing.attach(spec.back, { wait });
   if (spec.side === 'first') return { producer: there.producer(), consumer: back.consumer() };
   return { producer: back.producer(), consumer: there.consumer() };
-}
-
-/** A drain handler that reads messages where they lie. `first` is what the last one began with. */
-function inPlaceReader() {
-  let seen: Uint8Array | undefined;
-  let words: Float64Array = new Float64Array(0);
-  const reader = {
-    first: 0,
-    onRecord: (memory: Uint8Array, byteOffset: number, byteLength: number) => {
-      if (seen !== memory) words = wordsOf(memory); // The first time only.
-      seen = memory;
-      reader.first = read(words, byteOffset >> 3, byteLength >> 3);
-    },
-  };
-  return reader;
 }
 
 /** Round trip, spinning: tries again and again, copies in, reads in place. */
@@ -111,11 +97,6 @@ export async function awaiting(spec: Spec): Promise<void> {
   deliver(served.report());
 }
 
-/** How to send one message or several; `next` gives the first word of each. How many were sent. */
-type Send = (next: () => number) => number;
-/** Receives what is there. How many that was. */
-type Receive = () => number;
-
 const tryPush = (producer: SpscProducer, spec: Spec, patience: Patience): Send => {
   const payload = Payload.of(spec.byteLength);
   return (next) => {
@@ -163,8 +144,6 @@ const tryPushCopy = (producer: SpscProducer, spec: Spec, patience: Patience): Se
     return 1;
   };
 };
-
-type Count = (first: number) => boolean;
 
 /** So that an end which never catches up looks at the clock now and then. */
 const DRAIN_LIMIT = 256;
@@ -223,47 +202,17 @@ export async function stream(spec: Spec): Promise<void> {
   const ring = SpscRing.attach(spec.there, { wait: 'spin' });
   const patience = new Patience();
   if (spec.side === 'second') {
-    const windows = new Windows(spec);
-    let more = true;
-    const receive = receiving(ring.consumer(), spec, (first) => {
-      more = windows.count(first);
-      return more;
-    });
-    while (more) {
-      if (receive() === 0) {
-        patience.spend();
-        continue;
-      }
-      patience.renew();
-      windows.cut();
-    }
-    deliver(windows.report(), windows.samples.bytes);
+    const consumer = ring.consumer();
+    receiveStream(spec, patience, (count) => receiving(consumer, spec, count));
     return;
   }
   const producer = ring.producer();
-  const send = sending(producer, spec, patience);
   while (!ring.stats().participants.some(({ role }) => role === 'consumer')) {
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
-  let sequence = 0;
-  const next = () => sequence++;
-  const sendFor = (ms: number) => {
-    for (const end = now() + ns(ms); now() < end; ) {
-      for (let left = spec.byteLength > 4096 ? 1 : 64; left > 0; ) left -= send(next);
-      patience.renew();
-    }
-  };
   const mark = Payload.of(spec.byteLength);
-  const sendMark = (first: number) => {
+  sendStream(spec, patience, sending(producer, spec, patience), (first) => {
     mark.write(first);
     while (!producer.tryPush(mark.bytes)) patience.spend();
-  };
-  const usage = new Usage();
-  sendFor(spec.warmupMs);
-  sendMark(MEASURE);
-  usage.start();
-  sendFor(spec.measureMs);
-  usage.stop();
-  sendMark(STOP);
-  deliver(usage.report(sequence));
+  });
 }

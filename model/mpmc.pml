@@ -5,6 +5,9 @@
    (ABORTS). A newcomer (NEWCOMERS) takes over the id of a process that died. Waiting is ideal here: who has nothing to do
    goes on exactly when looking again would show something; waits.pml has the sleeping.
 
+   Hints, the shared ones and what a process remembers of its own, say where to look first. They never lead, and may lag. So
+   there are none here: each look begins at any of the LAG + 1 last positions, however one would have come to it.
+
    Checked: what the assertions say, and at quiescence (nobody can move) what `settled` says. WRAP is for numbers that come
    back while a process sleeps: order is not checked then; MAYREMAIN: nor that no message is left in its slot. BREAK_... leaves
    out one rule. Two things are one transition here though not in the code: a message's bytes go with S3 and S4, and S1's load
@@ -17,7 +20,7 @@
 #define CELLS (2 * SLOTS)
 #endif
 #ifndef LAPS
-#define LAPS 4          /* laps wrap here; more positions than a configuration uses, unless wrapping is the subject */
+#define LAPS 8          /* laps wrap here; more positions than a configuration uses, unless wrapping is the subject */
 #endif
 #ifndef VERSIONS
 #define VERSIONS 8      /* likewise */
@@ -55,6 +58,9 @@
 #ifndef ABORTS
 #define ABORTS 0
 #endif
+#ifndef LAG
+#define LAG 1
+#endif
 #define NPROC (NP + NC + NEWCOMERS)
 
 /* A slot's state word. Owner 0 is nobody. */
@@ -76,6 +82,7 @@
 /* An order cell: its lap, and 0 or a slot's index + 1. */
 #define POSITIONS (LAPS * CELLS)
 #define AFTER(p) (((p) + 1) % POSITIONS)
+#define BEFORE(p, n) (((p) + POSITIONS - (n)) % POSITIONS)
 #define LAP(p) ((p) / CELLS)
 #define EMPTY(lap) ((lap) * (SLOTS + 1))
 #define FULL(lap, i) ((lap) * (SLOTS + 1) + (i) + 1)
@@ -88,7 +95,7 @@
 short state[SLOTS];
 byte position[SLOTS];   /* plain; written by the owner of a READY slot that is not queued */
 byte cell[CELLS];
-byte tail, head;        /* hints: they lag, they never lead */
+byte filled, emptied;   /* how far the queue is, which no process knows */
 
 bool alive[8];          /* the lock on an id is held */
 byte pins[8];           /* shared locks of recoverers on an id */
@@ -115,22 +122,53 @@ byte kills, stops, nacks, holds, aborts;
 #define DEAD(d) (!alive[d] && NAMES(d))
 #define SOMEDEAD (DEAD(1) || DEAD(2) || DEAD(3) || DEAD(4) || DEAD(5))
 
+/* Where to begin: the first position that is not done yet, or one that lags. Sets P. */
+inline begin(done) {
+   if
+   :: P = done
+   :: P = BEFORE(done, 1)
+#if LAG > 1
+   :: P = BEFORE(done, 2)
+#endif
+#ifdef BREAK_LEAD
+   :: P = AFTER(done)
+#endif
+   fi
+}
+
+/* Q4: cell(P) becomes EMPTY of the next lap, unless it is x no more. In the order of the positions. Uses P, x. */
+inline emptyCell() {
+   if
+   :: cell[P % CELLS] == x -> cell[P % CELLS] = EMPTY((LAP(P) + 1) % LAPS);
+#ifndef WRAP
+      assert(P == emptied);
+#endif
+      do :: LATER(cell[emptied % CELLS], emptied) -> emptied = AFTER(emptied) :: else -> break od
+   :: else
+   fi
+}
+
 /* Q1 with Q2: slot i is READY(id) and the caller alone may queue it. Uses P, x. */
 inline queue(i) {
    do
-   :: P = tail;
+   :: begin(filled);
       x = cell[P % CELLS];
       if
       :: atomic { x == EMPTY(LAP(P)) -> position[i] = P };
          atomic {                                                /* Q1: the commit */
             if
-            :: cell[P % CELLS] == x -> cell[P % CELLS] = FULL(LAP(P), i); x = 0; P = 0; break
+            :: cell[P % CELLS] == x -> cell[P % CELLS] = FULL(LAP(P), i);
+#ifndef WRAP
+               assert(P == filled);
+#endif
+               do :: LATER(cell[filled % CELLS], filled) || FULLAT(cell[filled % CELLS], filled) -> filled = AFTER(filled)
+                  :: else -> break od;
+               x = 0; P = 0; break
             :: else -> x = 0; P = 0
             fi }
-      :: atomic { FULLAT(x, P) || LATER(x, P) ->                 /* Q2 */
-            if :: tail == P -> tail = AFTER(P) :: else fi; x = 0; P = 0 }
+      :: atomic { FULLAT(x, P) || LATER(x, P) -> x = 0; P = 0 }  /* Q2 */
 #ifdef WRAP
-      :: atomic { LEADS(x, P) && (tail != P || cell[P % CELLS] != x) -> x = 0; P = 0 }
+      :: atomic { LEADS(x, P) && (filled != P || cell[P % CELLS] != x) -> x = 0; P = 0 }
 #else
       :: atomic { LEADS(x, P) -> assert(false) }                        /* the order queue is never full, the hint never leads */
 #endif
@@ -150,7 +188,7 @@ inline settle(d) {
             if :: state[j] == w -> state[j] = WORD(FREE, 0, 0, NEXT(w)) :: else fi; w = 0; P = 0; x = 0; j++ }
       :: atomic { OWNER(w) == d && PHASE(w) == READING ->        /* S8: first the cell, if it still names the slot (Q4) */
 #ifndef BREAK_NAMED_TWICE
-            if :: x == FULL(LAP(P), j) && cell[P % CELLS] == x -> cell[P % CELLS] = EMPTY((LAP(P) + 1) % LAPS) :: else fi;
+            if :: x == FULL(LAP(P), j) -> emptyCell() :: else fi;
 #endif
             x = 0; P = 0 };
          atomic {                                                /* S8: adopt */
@@ -260,7 +298,7 @@ proctype consumer(byte n; byte id) {
    :: else
    fi;
    do
-   :: P = head;
+   :: begin(emptied);
       x = cell[P % CELLS];
       if
       :: atomic { FULLAT(x, P) -> i = SLOTOF(x); w = state[i] };                  /* Q3 */
@@ -293,13 +331,7 @@ proctype consumer(byte n; byte id) {
                   :: else -> ok = 0; w = 0; P = 0; x = 0; i = 0
                   fi };
                if
-               :: atomic { ok -> ok = 0; w = 0;                                   /* Q4: before S5 and S6 */
-                     if :: cell[P % CELLS] == x -> cell[P % CELLS] = EMPTY((LAP(P) + 1) % LAPS) :: else fi;
-                     x = 0 };
-                  if                                                              /* Q5, or somebody else's business */
-                  :: atomic { head == P -> head = AFTER(P); P = 0 }
-                  :: atomic { P = 0 }
-                  fi;
+               :: atomic { ok -> ok = 0; w = 0; emptyCell(); x = 0; P = 0 };      /* Q4: before S5 and S6 */
                   if
                   :: atomic { holds < HOLDS -> holds++; holding[n] = 1 }; end_hold: false
                   :: atomic { nacks < NACKS -> nacks++;                           /* S6 */
@@ -315,14 +347,13 @@ proctype consumer(byte n; byte id) {
                fi
             :: atomic { else -> w = 0; P = 0; x = 0; i = 0 }
             fi
-         :: atomic { PHASE(w) != READY -> w = 0; i = 0;                           /* Q4: stale */
-               if :: cell[P % CELLS] == x -> cell[P % CELLS] = EMPTY((LAP(P) + 1) % LAPS) :: else fi; P = 0; x = 0 }
+         :: atomic { PHASE(w) != READY -> w = 0; i = 0; emptyCell(); P = 0; x = 0 }   /* Q4: stale */
          fi
-      :: atomic { LATER(x, P) -> if :: head == P -> head = AFTER(P) :: else fi; P = 0; x = 0 }   /* Q5 */
-      :: atomic { x == EMPTY(LAP(P)) && (head != P || cell[P % CELLS] != x) -> P = 0; x = 0 }     /* waiting is over */
+      :: atomic { LATER(x, P) -> P = 0; x = 0 }                                                   /* Q5 */
+      :: atomic { x == EMPTY(LAP(P)) && cell[P % CELLS] != x -> P = 0; x = 0 }                    /* waiting is over */
       :: atomic { x == EMPTY(LAP(P)) && SOMEDEAD -> P = 0; x = 0 }; recover(n)
 #ifdef WRAP
-      :: atomic { LEADS(x, P) && (head != P || cell[P % CELLS] != x) -> P = 0; x = 0 }
+      :: atomic { LEADS(x, P) && (emptied != P || cell[P % CELLS] != x) -> P = 0; x = 0 }
       :: atomic { LEADS(x, P) && SOMEDEAD -> P = 0; x = 0 }; recover(n)
 #else
       :: atomic { LEADS(x, P) -> assert(false) }                                                  /* the hint never leads */

@@ -48,6 +48,20 @@ function expectNothingLeft(before: Measured, after: Measured, rounds: number): v
   expect(residentMiB - residentBefore).toBeLessThan(40);
 }
 
+it('claims and leases leave nothing in a thread that never returns to its event loop', async () => {
+  const end = await runScript(
+    `const ring = ringway.MpmcRing.create({ slots: 8, slotByteLength: 8 });
+     for (let i = 0; i < 200_000; i++) {
+       ring.tryClaim().commit();
+       ring.tryTake().ack();
+     }
+     ring.close();
+     print('through');`,
+    { ...OPTIONS, execArgv: ['--max-old-space-size=32'] }, // All of them would take 200 MiB.
+  );
+  expect(end).toMatchObject({ code: 0, errors: '', lines: ['through'] });
+}, 90_000);
+
 describe('ten thousand rounds of create, attach, use and close', () => {
   it('leave nothing in the process and no file', async () => {
     const end = await runScript(

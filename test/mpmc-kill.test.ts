@@ -10,7 +10,19 @@ import { until } from './helpers/rings.js';
 
 useOwnDirectory();
 
-type Call = 'push' | 'commit' | 'abort' | 'pushMany' | 'pop' | 'ack' | 'nack' | 'takeMany' | 'end' | 'close';
+type Call =
+  | 'push'
+  | 'commit'
+  | 'abort'
+  | 'pushMany'
+  | 'pop'
+  | 'ack'
+  | 'nack'
+  | 'popMany'
+  | 'drain'
+  | 'takeMany'
+  | 'end'
+  | 'close';
 
 // In the victim: makes one call, and sends itself the signal before its `at`th atomic operation. What the call gave.
 function victim({ ringway }: Context, handle: never, call: Call, at: number, signal: NodeJS.Signals) {
@@ -42,6 +54,11 @@ function victim({ ringway }: Context, handle: never, call: Call, at: number, sig
     const lease = ring.tryTake();
     if (call === 'ack' && lease !== null) got.push(lease.bytes[0] as number);
     lease?.[call]();
+  } else if (call === 'popMany') got.push(...ring.tryPopMany(2).map((message) => message[0] as number));
+  else if (call === 'drain') {
+    ring.drain((memory, byteOffset) => {
+      got.push(memory[byteOffset] as number);
+    }, 2);
   } else if (call === 'takeMany') {
     for (const lease of ring.tryTakeMany(2)) {
       got.push(lease.bytes[0] as number);
@@ -64,6 +81,8 @@ const CALLS: Record<Call, { consumes: number; adds: number[] }> = {
   pop: { consumes: 1, adds: [] },
   ack: { consumes: 1, adds: [] },
   nack: { consumes: 0, adds: [] },
+  popMany: { consumes: 2, adds: [] },
+  drain: { consumes: 2, adds: [] },
   takeMany: { consumes: 2, adds: [] },
   end: { consumes: 0, adds: [] },
   close: { consumes: 0, adds: [] },

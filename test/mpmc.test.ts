@@ -82,6 +82,111 @@ for (const backend of BACKENDS) {
       expect(ring.tryPop()).toBe(null);
     });
 
+    it('pushes more at once than it claims at once, as long as there is room', () => {
+      const ring = make({ slots: 256 });
+      const values = Array.from({ length: 300 }, (_, i) => i & 255);
+      expect(ring.tryPushMany(values.map(number))).toBe(256);
+      expect(numbers(ring.tryPopMany(Infinity))).toEqual(values.slice(0, 256));
+      expect(ring.stats()).toMatchObject({ pushed: 256, popped: 256, used: 0 });
+    });
+
+    it('takes no message of many after the end', () => {
+      const ring = make();
+      ring.tryPush(number(1));
+      ring.end();
+      expect(thrownBy(() => ring.tryPushMany([2, 3].map(number)))).toMatchObject({ code: 'EPIPE' });
+      expect(ring.stats().used).toBe(1);
+    });
+
+    it('does not mind how far its hints lag', () => {
+      const ring = make({ slots: 64 });
+      const others = Array.from({ length: 3 }, () => opening(MpmcRing.attach(ring.handle)));
+      const handles = [ring, ...others];
+      let pushed = 0;
+      let popped = 0;
+      for (let round = 0; round < 2000; round++) {
+        // As if whoever had to move them had died before it did, more than once.
+        pokeBody(ring, MpmcHeader.tail, Math.max(0, pushed - (round % 40)));
+        pokeBody(ring, MpmcHeader.head, Math.max(0, popped - ((7 * round) % 40)));
+        const pushing = handles[round % 4] as MpmcRing;
+        const popping = handles[(round >> 2) % 4] as MpmcRing;
+        for (let i = round % 9; i > 0 && pushing.tryPush(number(pushed & 255)); i--) pushed++;
+        for (let i = (3 * round) % 11; i > 0; i--) {
+          const message = popping.tryPop();
+          if (message === null) break;
+          expect(message).toEqual(number(popped++ & 255));
+        }
+      }
+      expect(popped).toBeGreaterThan(1000);
+      expect(ring.stats()).toMatchObject({ pushed, popped, used: pushed - popped });
+    });
+
+    it('is full for everybody, wherever the hints are', () => {
+      const ring = make({ slots: 64 });
+      const other = opening(MpmcRing.attach(ring.handle));
+      for (let i = 0; i < 64; i++) expect(ring.tryPush(number(i))).toBe(true);
+      for (const handle of [ring, other]) expect(handle.tryPush(number(100))).toBe(false);
+      expect(other.tryPop()).toEqual(number(0));
+      expect(other.tryPush(number(64))).toBe(true);
+      for (const handle of [ring, other]) expect(handle.tryPush(number(100))).toBe(false);
+    });
+
+    describe('drain', () => {
+      const drained = (ring: MpmcRing, limit?: number) => {
+        const got: number[] = [];
+        const count = ring.drain((memory, byteOffset, byteLength) => {
+          expect(byteLength).toBe(1);
+          got.push(memory[byteOffset] as number);
+        }, limit);
+        expect(count).toBe(got.length);
+        return got;
+      };
+
+      it('hands over what is there, in order, as many as were asked for', () => {
+        const ring = make();
+        ring.tryPushMany([1, 2, 3, 4].map(number));
+        expect(drained(ring, 0)).toEqual([]);
+        expect(drained(ring, 2)).toEqual([1, 2]);
+        expect(drained(ring)).toEqual([3, 4]);
+        expect(drained(ring)).toEqual([]);
+        expect(ring.stats()).toMatchObject({ popped: 4, used: 0 });
+      });
+
+      it('gives the message back that the handler throws at, and keeps those before it', () => {
+        const ring = make();
+        ring.tryPushMany([1, 2, 3].map(number));
+        const failure = new Error('mine');
+        const throwing = () =>
+          ring.drain((memory, byteOffset) => {
+            if (memory[byteOffset] === 2) throw failure;
+          });
+        expect(thrownBy(throwing)).toBe(failure);
+        expect(ring.stats()).toMatchObject({ popped: 1, used: 2 });
+        expect(drained(ring)).toEqual([3, 2]);
+      });
+
+      it('lets the handler use the ring, and close it', () => {
+        const ring = make();
+        const other = opening(MpmcRing.attach(ring.handle));
+        ring.tryPushMany([1, 2].map(number));
+        ring.drain((memory, byteOffset) => {
+          ring.tryPush(number((memory[byteOffset] as number) + 10));
+        }, 2);
+        expect(drained(other, 1)).toEqual([11]);
+        expect(ring.drain(() => ring.close())).toBe(0);
+        expect(other.tryTake()).toMatchObject({ bytes: number(12), redelivered: true });
+      });
+
+      it('refuses handlers that are none, or go on later', () => {
+        const ring = make();
+        ring.tryPush(number(1));
+        expect(() => ring.drain((async () => {}) as never)).toThrow(TypeError);
+        expect(() => ring.drain(undefined as never)).toThrow(TypeError);
+        expect(() => ring.drain(() => {}, 1.5)).toThrow(RangeError);
+        expect(drained(ring)).toEqual([1]);
+      });
+    });
+
     describe('claims', () => {
       it('are written in place and hold up nobody', () => {
         const ring = make();

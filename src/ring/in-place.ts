@@ -75,7 +75,7 @@ function writeCopy(segment: Segment, offset: number, byteLength: number, writer:
     loan.writeBack();
     return result;
   } finally {
-    loan.end();
+    loan.end('written');
   }
 }
 
@@ -84,7 +84,7 @@ function readCopy(segment: Segment, offset: number, byteLength: number, handler:
   try {
     checkHandled(handler(loan.bytes, 0, byteLength));
   } finally {
-    loan.end();
+    loan.end('read');
   }
 }
 

@@ -18,7 +18,6 @@ export class Lease implements Disposable {
   readonly #lessor: Lessor;
   readonly #slot: number;
   readonly #loan: Loan;
-  #ended: string | undefined;
 
   /** @internal */
   constructor(lessor: Lessor, slot: number, loan: Loan, deliveries: number) {
@@ -35,7 +34,7 @@ export class Lease implements Disposable {
 
   /** Whether it was acked or nacked, or its ring closed. */
   get ended(): boolean {
-    return this.#ended !== undefined;
+    return this.#loan.ended !== undefined;
   }
 
   get byteLength(): number {
@@ -83,29 +82,21 @@ export class Lease implements Disposable {
 
   /** Nacks what was not acked. */
   [Symbol.dispose](): void {
-    if (this.#ended === undefined) this.nack();
-  }
-
-  /** @internal The ring was closed, and has given the message back. */
-  endByClose(): void {
-    if (this.#ended !== undefined) return;
-    this.#ended = 'closed';
-    this.#loan.end();
+    if (this.#loan.ended === undefined) this.nack();
   }
 
   // Before the slot changes hands, so that no second call can end what is somebody else's by then.
   #end(how: string, what: string): void {
-    if (this.#ended === 'closed')
+    if (this.#loan.ended === 'closed')
       throw new ClosedError(`cannot ${what}: the ring was closed and took the message back`);
-    if (this.#ended !== undefined) {
-      throw new RingwayError(`cannot ${what}: this message was ${this.#ended} already`, 'ERR_RINGWAY_STATE');
+    if (this.#loan.ended !== undefined) {
+      throw new RingwayError(`cannot ${what}: this message was ${this.#loan.ended} already`, 'ERR_RINGWAY_STATE');
     }
-    this.#ended = how;
-    this.#loan.end();
+    this.#loan.end(how);
   }
 
   #checkView(): void {
-    if (this.#ended !== undefined)
-      throw new ClosedError(`this message was ${this.#ended}; its bytes are not yours any more`);
+    if (this.#loan.ended !== undefined)
+      throw new ClosedError(`this message was ${this.#loan.ended}; its bytes are not yours any more`);
   }
 }

@@ -1,6 +1,7 @@
 // The many-to-many ring's protocol, without its waits; twin of native/include/ringway/mpmc_slots.hpp, which has the
 // states, the steps (S1, Q1) and the argument. Recovery (S7 to S9) is there alone: between threads, nobody is judged dead.
-// Atomics are sequentially consistent, as much as any step needs.
+// Atomics are sequentially consistent, as much as any step needs. A call of one costs as much as ten plain accesses, so what
+// is only a guess is loaded without, and hints are moved in steps: each handle remembers how far it has come itself.
 
 import { CorruptSegmentError } from '../errors.js';
 import { Constants, EventCountWords, MpmcHeader, MpmcSlot, ParticipantCounters } from '../layout.js';
@@ -10,6 +11,8 @@ import { WAIT_MODES, type WaitMode, waitModeOf } from '../wait/adaptive-spin.js'
 
 const { slotFree, slotWriting, slotReady, slotReading, slotAgainBit, slotOwnerShift, slotOwnerMask, slotVersionUnit } =
   Constants;
+/** How many positions a hint is moved by at a time, a power of two: so far it lags, and a newcomer walks. */
+const HINT_STEP = 8;
 const PHASE_MASK = 3;
 const VERSION_MASK = -slotVersionUnit;
 
@@ -70,7 +73,6 @@ export class MpmcSlots {
   readonly segment: Segment;
   readonly shape: MpmcShape;
   /** Offsets from the segment's start, in bytes. */
-  readonly tail: number;
   readonly filled: number;
   readonly quiet: number;
   readonly freed: number;
@@ -90,6 +92,10 @@ export class MpmcSlots {
   readonly #quietIndex: number;
   readonly #freedIndex: number;
   readonly #owner: number; // Our id in the place where a state has it.
+  // Our own hints: all positions before #tail were queued, all before #head were emptied. Like the shared ones they lag.
+  #tail: number;
+  #head: number;
+  #claimed: number; // Where the slot after the last one that we claimed is likely to be queued.
 
   /**
    * Checks the body of a segment; what is fixed is copied, since a peer may scribble over it at any time.
@@ -125,7 +131,6 @@ export class MpmcSlots {
     if (mode === undefined) refuse(`wait is ${wait}`);
     this.segment = segment;
     this.shape = { slots, slotByteLength, alignment: payloadOffset === 64 ? 64 : 8, wait: mode as WaitMode };
-    this.tail = bodyOffset + MpmcHeader.tail;
     this.filled = bodyOffset + MpmcHeader.filled;
     this.quiet = bodyOffset + MpmcHeader.quiet;
     this.freed = bodyOffset + MpmcHeader.freed;
@@ -139,12 +144,15 @@ export class MpmcSlots {
     this.#first = (bodyOffset + slotsOffset) >> 2;
     this.#stride = stride >> 2;
     this.#payload = payloadOffset;
-    this.#tailIndex = this.tail >> 2;
+    this.#tailIndex = (bodyOffset + MpmcHeader.tail) >> 2;
     this.#headIndex = (bodyOffset + MpmcHeader.head) >> 2;
     this.#filledIndex = (this.filled + EventCountWords.asleep) >> 2;
     this.#quietIndex = (this.quiet + EventCountWords.asleep) >> 2;
     this.#freedIndex = (this.freed + EventCountWords.asleep) >> 2;
     this.#owner = (segment.participantId + 1) << slotOwnerShift;
+    this.#tail = words[this.#tailIndex];
+    this.#head = words[this.#headIndex];
+    this.#claimed = this.#tail;
   }
 
   /** Where a slot's payload starts, in bytes from the segment's start. */
@@ -172,18 +180,21 @@ export class MpmcSlots {
   /** S1. A slot to write a message in, or -1 if none is free. */
   claim(): number {
     const words = this.#words;
-    const start = words[this.#tailIndex]; // Where to look first is a guess: slots come free in about that order.
+    const tail = this.#start(this.#tail, this.#tailIndex);
+    // A guess: slots come free in about the order of the queue, and we may have claimed some that are not queued yet.
+    const start = (this.#claimed - tail) >>> 0 < this.#count ? this.#claimed : tail;
     for (let i = 0; i < this.#count; i++) {
       const slot = (start + i) & this.#indexMask;
       const at = this.#first + slot * this.#stride;
       const found = words[at]; // A guess too: the compare-exchange decides.
       if ((found & PHASE_MASK) !== slotFree) {
-        if (i === 0 && this.#everySlotIsQueued()) return -1;
+        if (i === 0 && this.#everySlotIsQueued(tail)) return -1;
         continue;
       }
       const mine = (found & VERSION_MASK) | this.#owner | slotWriting;
       if (Atomics.compareExchange(words, at, found, mine) !== found) continue; // A.
       words[at + (MpmcSlot.deliveries >> 2)] = 0; // Ours now.
+      this.#claimed = (start + i + 1) | 0;
       return slot;
     }
     return -1;
@@ -217,42 +228,59 @@ export class MpmcSlots {
    */
   take(): number {
     const words = this.#words;
-    let position = Atomics.load(words, this.#headIndex);
+    let position = this.#start(this.#head, this.#headIndex);
     for (let step = 0; step < this.#maxSteps; step++) {
       const cell = this.#cellOf(position);
-      const word = Atomics.load(words, cell); // B.
-      const ahead = this.#lapsAhead(word, position);
-      if (ahead !== 0) {
-        position = this.#past(this.#headIndex, position, ahead);
-        continue;
+      let word = words[cell]; // A guess, if it names a slot: it is loaded again after the state.
+      if ((word & 1) === 0 || this.#lapsAhead(word, position) !== 0) {
+        word = Atomics.load(words, cell); // B.
+        const ahead = this.#lapsAhead(word, position);
+        if (ahead !== 0) {
+          position = this.#past(this.#headIndex, position, ahead);
+          continue;
+        }
+        if ((word & 1) === 0) {
+          this.#head = position;
+          return -1;
+        }
       }
-      if ((word & 1) === 0) return -1;
       const slot = (word & ~this.#lapMask) >>> 1;
       const at = this.#first + slot * this.#stride;
       const found = Atomics.load(words, at); // A.
       if ((found & PHASE_MASK) === slotReady) {
-        if (Atomics.load(words, cell) !== word) continue; // Somebody was quicker; not a later message of the slot.
+        // B. Somebody was quicker, if it differs; what the state says is of this message, and not of a later one, if not.
+        if (Atomics.load(words, cell) !== word) continue;
         const mine = (found & (VERSION_MASK | slotAgainBit)) | this.#owner | slotReading;
         if (Atomics.compareExchange(words, at, found, mine) !== found) continue; // A.
-        this.#empty(cell, word, position);
+        this.#head = this.#empty(cell, word, position);
         words[at + (MpmcSlot.deliveries >> 2)]++; // Ours now.
         return slot;
       }
-      this.#empty(cell, word, position); // Q4, for whoever took it and is slow.
+      position = this.#empty(cell, word, position); // Q4, for whoever took it and is slow.
     }
     throw this.#corrupt(`the head of its queue is ${position >>> 0}`);
   }
 
-  /** Whether take() would find a message now, or has to help before it can tell. */
+  /** Where the next message will be announced, in bytes: the word changes when it is. */
+  get nextCell(): number {
+    return this.#cellOf(this.#start(this.#head, this.#headIndex)) << 2;
+  }
+
+  /** Where the slot has its state, in bytes, that is likely the first to come free: the word changes when it does. */
+  get oldestState(): number {
+    return (this.#first + (this.#start(this.#tail, this.#tailIndex) & this.#indexMask) * this.#stride) << 2;
+  }
+
+  /** Whether take() would find a message now, or has to go on before it can tell. */
   mayTake(): boolean {
-    const position = Atomics.load(this.#words, this.#headIndex);
+    const position = this.#start(this.#head, this.#headIndex);
     const word = Atomics.load(this.#words, this.#cellOf(position)); // B; and A of event_count.hpp, before a sleep.
     return this.#lapsAhead(word, position) !== 0 || (word & 1) !== 0;
   }
 
   /** Whether a slot is free, for producers before they sleep. As claim() sees it, so that nobody retries for nothing. */
   mayClaim(): boolean {
-    if (this.#everySlotIsQueued()) return false;
+    if (this.#everySlotIsQueued(this.#start(this.#tail, this.#tailIndex))) return false;
     for (let slot = 0; slot < this.#count; slot++) {
       const state = Atomics.load(this.#words, this.#first + slot * this.#stride); // event_count.hpp, A.
       if ((state & PHASE_MASK) === slotFree) return true;
@@ -262,8 +290,7 @@ export class MpmcSlots {
 
   /** Whether the slot is free that is likely the first to come free: a cheap look while spinning. */
   oldestIsFree(): boolean {
-    const slot = this.#words[this.#tailIndex] & this.#indexMask;
-    return (Atomics.load(this.#words, this.#first + slot * this.#stride) & PHASE_MASK) === slotFree; // A.
+    return (Atomics.load(this.#words, this.oldestState >> 2) & PHASE_MASK) === slotFree; // A.
   }
 
   census(): Census {
@@ -305,15 +332,19 @@ export class MpmcSlots {
   }
 
   // Spares those who push into a full ring a look at every slot, and those who work on them the loss of their cache lines.
-  // From a head that is not emptied up to the tail all cells name slots, each another one. The head must stay until the
-  // tail is loaded, or a tail that moved on later would make up for a slot that is free.
-  #everySlotIsQueued(): boolean {
-    const head = Atomics.load(this.#words, this.#headIndex);
-    const cell = this.#cellOf(head);
-    const word = Atomics.load(this.#words, cell); // B.
-    if (this.#lapsAhead(word, head) !== 0) return false;
-    if (((Atomics.load(this.#words, this.#tailIndex) - head) | 0) < this.#count) return false;
-    return Atomics.load(this.#words, cell) === word;
+  // If the position a lap before one that is to be filled next is not emptied, all cells from there on name slots, each
+  // another one. Queueing goes on from where this has looked.
+  #everySlotIsQueued(from: number): boolean {
+    let tail = from;
+    let word = Atomics.load(this.#words, this.#cellOf(tail)); // B.
+    for (let step = 0; step < 2 * HINT_STEP && this.#isFilled(word, tail); step++) {
+      tail = (tail + 1) | 0;
+      word = Atomics.load(this.#words, this.#cellOf(tail)); // B.
+    }
+    this.#tail = tail;
+    const oldest = (tail - this.#count) | 0;
+    word = Atomics.load(this.#words, this.#cellOf(oldest)); // B.
+    return this.#lapsAhead(word, oldest) === 0 && (word & 1) !== 0;
   }
 
   // The word of the cell that a position belongs to.
@@ -327,44 +358,59 @@ export class MpmcSlots {
     return ((word & this.#lapMask) - (position & this.#lapMask)) | 0;
   }
 
+  #isFilled(word: number, position: number): boolean {
+    const ahead = this.#lapsAhead(word, position);
+    return ahead > 0 || (ahead === 0 && (word & 1) !== 0);
+  }
+
   // Q1. Puts a READY slot at the end of the queue.
   #queue(slot: number): void {
     const words = this.#words;
-    let position = Atomics.load(words, this.#tailIndex);
+    let position = this.#start(this.#tail, this.#tailIndex);
     for (let step = 0; step < this.#maxSteps; step++) {
       const cell = this.#cellOf(position);
-      const word = Atomics.load(words, cell);
-      const ahead = this.#lapsAhead(word, position);
-      if (ahead === 0 && (word & 1) === 0) {
+      const empty = position & this.#lapMask;
+      // A guess: the compare-exchange decides.
+      if (words[cell] === empty) {
         words[this.#first + slot * this.#stride + (MpmcSlot.position >> 2)] = position; // Before the cell: S9.
-        const full = (position & this.#lapMask) | (slot << 1) | 1;
-        if (Atomics.compareExchange(words, cell, word, full) !== word) continue; // B.
-        this.#help(this.#tailIndex, position);
-        return;
+        if (Atomics.compareExchange(words, cell, empty, empty | (slot << 1) | 1) === empty) {
+          this.#tail = this.#next(this.#tailIndex, position); // B.
+          return;
+        }
       }
-      position = this.#past(this.#tailIndex, position, ahead === 0 ? 1 : ahead);
+      const word = Atomics.load(words, cell);
+      if (word === empty) continue; // It came free since the guess.
+      position = this.#past(this.#tailIndex, position, this.#isFilled(word, position) ? 1 : -1);
     }
     throw this.#corrupt(`the tail of its queue is ${position >>> 0}`);
   }
 
-  // Q4, Q5.
-  #empty(cell: number, word: number, position: number): void {
+  // Q4, Q5. The position after it.
+  #empty(cell: number, word: number, position: number): number {
     Atomics.compareExchange(this.#words, cell, word, ((position & this.#lapMask) + 2 * this.#count) | 0);
-    this.#help(this.#headIndex, position);
+    return this.#next(this.#headIndex, position);
   }
 
-  // Q2, Q5.
-  #help(hint: number, position: number): void {
-    Atomics.compareExchange(this.#words, hint, position, (position + 1) | 0);
+  // Q2, Q5. The position after one that was filled, or emptied; whoever comes past the end of a step moves the hint there.
+  #next(hint: number, position: number): number {
+    const next = (position + 1) | 0;
+    if ((next & (HINT_STEP - 1)) === 0) {
+      const lagging = Atomics.load(this.#words, hint);
+      if (((next - lagging) | 0) > 0) Atomics.compareExchange(this.#words, hint, lagging, next);
+    }
+    return next;
+  }
+
+  // How far this handle has come, if it is less than a step ahead of the hint; else the hint, which is newer, or the memory
+  // is so old that numbers may have wrapped since. A guess: what the cell there holds decides.
+  #start(own: number, hint: number): number {
+    const shared = this.#words[hint];
+    return (own - shared) >>> 0 < HINT_STEP ? own : shared;
   }
 
   // Where to look after a cell that does not stand for its position any more.
   #past(hint: number, position: number, ahead: number): number {
-    let next = position;
-    if (ahead > 0) {
-      this.#help(hint, position);
-      next = (position + 1) | 0;
-    }
+    const next = ahead > 0 ? this.#next(hint, position) : position;
     const now = Atomics.load(this.#words, hint);
     return ((now - next) | 0) > 0 ? now : next;
   }

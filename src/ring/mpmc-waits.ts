@@ -11,7 +11,6 @@ import type { Census, MpmcSlots } from './mpmc-slots.js';
 abstract class SlotCondition implements Condition {
   readonly segment: Segment;
   readonly mode: WaitMode;
-  readonly watched: number;
   readonly role: number;
   readonly counters: number;
   protected readonly slots: MpmcSlots;
@@ -22,13 +21,13 @@ abstract class SlotCondition implements Condition {
     this.slots = slots;
     this.segment = slots.segment;
     this.mode = mode;
-    this.watched = slots.tail;
     this.role = slots.ended;
     // An end's counters have their counts of waits where a participant's have them behind `pushed`.
     this.counters = slots.counters + ParticipantCounters.popped;
   }
 
   abstract get sequence(): number;
+  abstract get watched(): number;
   abstract peerGone(ended: number): Error | undefined;
   abstract peerHeld(): boolean;
   abstract hasMoved(): boolean;
@@ -63,6 +62,10 @@ export class MessageCondition extends SlotCondition {
 
   get sequence(): number {
     return (this.#quiet ? this.slots.quiet : this.slots.filled) + EventCountWords.sequence;
+  }
+
+  get watched(): number {
+    return this.slots.nextCell;
   }
 
   peerGone(ended: number): Error | undefined {
@@ -104,6 +107,10 @@ export class MessageCondition extends SlotCondition {
 export class RoomCondition extends SlotCondition {
   get sequence(): number {
     return this.slots.freed + EventCountWords.sequence;
+  }
+
+  get watched(): number {
+    return this.slots.oldestState;
   }
 
   peerGone(ended: number): Error | undefined {

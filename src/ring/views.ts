@@ -27,6 +27,7 @@ export class Loan {
   readonly #byteLength: number;
   #copy: Uint8Array | undefined;
   #bytes: Uint8Array | undefined;
+  #ended: string | undefined;
 
   constructor(segment: Segment, byteOffset: number, byteLength: number) {
     this.#segment = segment;
@@ -61,8 +62,14 @@ export class Loan {
     if (this.#copy !== undefined && !this.#segment.closed) this.#segment.bytes.set(this.#copy, this.#byteOffset);
   }
 
+  /** How it ended: committed, acked, closed and so on; undefined as long as it is lent. */
+  get ended(): string | undefined {
+    return this.#ended;
+  }
+
   /** The user must not touch it any more. */
-  end(): void {
+  end(how: string): void {
+    this.#ended = how;
     this.#bytes = undefined;
     if (this.#copy === undefined) return;
     detach(this.#copy);
@@ -90,7 +97,6 @@ export interface Claimer {
 export class Claim implements Disposable {
   readonly #claimer: Claimer;
   readonly #loan: Loan;
-  #ended: string | undefined;
 
   /** @internal */
   constructor(claimer: Claimer, loan: Loan) {
@@ -134,7 +140,7 @@ export class Claim implements Disposable {
       throw new RangeError(`commit takes 0 to ${this.byteLength} bytes of this claim, not ${byteLength}`);
     }
     this.#loan.writeBack();
-    this.#end('committed');
+    this.#loan.end('committed');
     this.#claimer.commitClaim(this, byteLength);
   }
 
@@ -144,34 +150,30 @@ export class Claim implements Disposable {
    */
   abort(): void {
     this.#checkOpen('abort');
-    this.#end('aborted');
+    this.#loan.end('aborted');
     this.#claimer.abortClaim(this);
   }
 
   /** Aborts what was not committed. */
   [Symbol.dispose](): void {
-    if (this.#ended === undefined) this.abort();
+    if (this.#loan.ended === undefined) this.abort();
   }
 
   /** @internal The end of the ring it came from was closed. */
   endByClose(): void {
-    if (this.#ended === undefined) this.#end('closed');
-  }
-
-  #end(how: string): void {
-    this.#ended = how;
-    this.#loan.end();
+    if (this.#loan.ended === undefined) this.#loan.end('closed');
   }
 
   #checkView(): void {
-    if (this.#ended !== undefined)
-      throw new ClosedError(`this claim was ${this.#ended}; its bytes are not yours any more`);
+    if (this.#loan.ended !== undefined)
+      throw new ClosedError(`this claim was ${this.#loan.ended}; its bytes are not yours any more`);
   }
 
   #checkOpen(what: string): void {
-    if (this.#ended === undefined) return;
-    if (this.#ended === 'closed') throw new ClosedError(`cannot ${what}: the ring was closed and the claim with it`);
-    throw new RingwayError(`cannot ${what}: this claim was ${this.#ended} already`, 'ERR_RINGWAY_STATE');
+    if (this.#loan.ended === undefined) return;
+    if (this.#loan.ended === 'closed')
+      throw new ClosedError(`cannot ${what}: the ring was closed and the claim with it`);
+    throw new RingwayError(`cannot ${what}: this claim was ${this.#loan.ended} already`, 'ERR_RINGWAY_STATE');
   }
 }
 
@@ -184,7 +186,6 @@ export interface Peeker {
 export class Peek implements Disposable {
   readonly #peeker: Peeker;
   readonly #loan: Loan;
-  #ended: string | undefined;
 
   /** @internal */
   constructor(peeker: Peeker, loan: Loan) {
@@ -221,30 +222,26 @@ export class Peek implements Disposable {
    * @throws {ClosedError} after the ring's close
    */
   release(): void {
-    if (this.#ended === 'closed') throw new ClosedError('cannot release: the ring was closed and the peek with it');
-    if (this.#ended !== undefined) throw new RingwayError('this peek was released already', 'ERR_RINGWAY_STATE');
-    this.#end('released');
+    if (this.#loan.ended === 'closed')
+      throw new ClosedError('cannot release: the ring was closed and the peek with it');
+    if (this.#loan.ended !== undefined) throw new RingwayError('this peek was released already', 'ERR_RINGWAY_STATE');
+    this.#loan.end('released');
     this.#peeker.releasePeek(this);
   }
 
   /** Releases what was not released. */
   [Symbol.dispose](): void {
-    if (this.#ended === undefined) this.release();
+    if (this.#loan.ended === undefined) this.release();
   }
 
   /** @internal The end of the ring it came from was closed. */
   endByClose(): void {
-    if (this.#ended === undefined) this.#end('closed');
-  }
-
-  #end(how: string): void {
-    this.#ended = how;
-    this.#loan.end();
+    if (this.#loan.ended === undefined) this.#loan.end('closed');
   }
 
   /** @internal */
   protected checkView(): void {
-    if (this.#ended !== undefined)
-      throw new ClosedError(`this peek was ${this.#ended}; its bytes are not yours any more`);
+    if (this.#loan.ended !== undefined)
+      throw new ClosedError(`this peek was ${this.#loan.ended}; its bytes are not yours any more`);
   }
 }

@@ -101,10 +101,9 @@ function spinWhileEqual(condition: Condition, roleSeen: number, end: number): bo
 
 function hasMovedWithin(condition: Condition, looks: number): boolean {
   const { words } = condition.segment;
-  const watched = condition.watched >> 2;
   for (let look = 0; look < looks; look++) {
     // position.hpp, A. The attempt that follows loads it again.
-    if (condition.hasMoved(Atomics.load(words, watched))) return true;
+    if (condition.hasMoved(Atomics.load(words, condition.watched >> 2))) return true;
   }
   return false;
 }

@@ -156,8 +156,8 @@ static_assert(sizeof(ParticipantCounters) == kIsolationBytes);
 //       12    4 stride              creator      from a slot to the next, a multiple of 64
 //       16    4 slotsOffset         creator      from the body's start, behind the counters
 //       20    4 wait                creator      WaitMode that handles use unless told otherwise
-//      128    4 tail                all          hint: position behind the last queued message
-//      256    4 head                all          hint: position of the first message not taken
+//      128    4 tail                all          hint: position behind the last queued message, or some before it
+//      256    4 head                all          hint: position of the first message not taken, or some before it
 //      384    4 ended              all          1: no more messages
 //      388    4 abandoned           recoverers   messages whose writer died
 //      392    4 redelivered         all          messages that were queued again

@@ -19,7 +19,8 @@
 //   B "what is queued is found"   queue()  cell, CAS -> take()  cell, load
 //     READY comes before the cell, so a consumer that finds the cell finds READY, or what came after it.
 //
-// tail and head are hints that anybody helps forward: they lag, and never decide. What a hostile peer writes is bounded:
+// tail and head are hints that anybody helps forward: they lag, and never decide. Here they move with every message, which
+// costs less than walking; the twin, whose atomics cost more, moves them kHintStep positions at a time. What a hostile peer writes is bounded:
 // indices are masked, and a walk that takes longer than any honest ring could make it is corruption.
 #pragma once
 
@@ -28,6 +29,8 @@
 #include "ringway/event_count.hpp"
 
 namespace ringway {
+
+inline constexpr uint32_t kHintStep = 8;
 
 enum class SlotPhase : uint32_t { free = 0, writing = 1, ready = 2, reading = 3 };
 
@@ -110,7 +113,7 @@ class MpmcSlots {
       auto& state = at(index).state;
       uint32_t found = state.load(std::memory_order_acquire);  // A.
       if (slotPhase(found) != SlotPhase::free) {
-        if (i == 0 && everySlotIsQueued()) return false;
+        if (i == 0 && everySlotIsQueued(start)) return false;
         continue;
       }
       // A; sequentially consistent, as the claimer looks for sleepers next (event_count.hpp, A).
@@ -198,16 +201,17 @@ class MpmcSlots {
 
  private:
   // Spares those who push into a full ring a look at every slot, and those who work on them the loss of their cache lines.
-  // From a head that is not emptied up to the tail all cells name slots, each another one. The head must stay until the
-  // tail is loaded, or a tail that moved on later would make up for a slot that is free.
-  [[nodiscard]] bool everySlotIsQueued() const noexcept {
-    const uint32_t head = header->head.load(std::memory_order_acquire);
-    const auto& cell = cellAt(head);
-    const uint32_t word = cell.load(std::memory_order_acquire);  // B.
-    if (lapsAhead(word, head) != 0) return false;
-    const uint32_t tail = header->tail.load(std::memory_order_acquire);
-    return static_cast<int32_t>(tail - head) >= static_cast<int32_t>(count) &&
-           cell.load(std::memory_order_acquire) == word;
+  // If the position a lap before one that is to be filled next is not emptied, all cells from there on name slots, each
+  // another one.
+  [[nodiscard]] bool everySlotIsQueued(uint32_t tail) const noexcept {
+    for (uint32_t step = 0; step < 2 * kHintStep; ++step, ++tail) {
+      const uint32_t word = cellAt(tail).load(std::memory_order_acquire);  // B.
+      const int32_t ahead = lapsAhead(word, tail);
+      if (ahead < 0 || (ahead == 0 && (word & 1) == 0)) break;
+    }
+    const uint32_t oldest = tail - count;
+    const uint32_t word = cellAt(oldest).load(std::memory_order_acquire);  // B.
+    return lapsAhead(word, oldest) == 0 && (word & 1) != 0;
   }
 
   [[nodiscard]] Atomic<uint32_t>& cellAt(uint32_t position) const noexcept {
