@@ -4,7 +4,7 @@
    entries of the dead; newcomers (NEWCOMERS) take these over. One subscriber reads with `overwrite`, validating (V).
 
    Checked: nobody writes into a slot that a message or another publisher has; no message is read torn or for another;
-   nothing is committed twice; at quiescence (nobody can move) everybody who lives has published all of its messages.
+   nothing is published twice; at quiescence (nobody can move) everybody who lives has published all of its messages.
    BREAK_... leaves out one rule. Room is in broadcast_room.pml. Memory is sequentially consistent; positions do not wrap.
    scripts/model.mjs runs the configurations. */
 #ifndef NP

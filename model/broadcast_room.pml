@@ -1,8 +1,8 @@
 /* Room in a broadcast ring that blocks (docs/BROADCAST.md, G): publishers look for room, each with what it remembers of the
-   cursors, and publish any time later; subscribers read, come and go. Where messages are stored is in broadcast.pml: here
-   publishing is one step.
+   cursors, then write into their spare, and publish any time later; subscribers read, come and go. How slots are swapped is
+   in broadcast.pml: here publishing is one step, which makes the slot of the message `SLOTS` before it the spare.
 
-   Checked: no message is displaced that an active subscriber has still to read; at quiescence everybody has done what it
+   Checked: nobody writes where a message stands that an active subscriber has still to read; at quiescence everybody has done what it
    came for. BREAK_... leaves out one rule. Memory is sequentially consistent. scripts/model.mjs runs the configurations. */
 #ifndef SLOTS
 #define SLOTS 1
@@ -22,11 +22,6 @@
 #ifndef NREADS
 #define NREADS 2        /* messages that a subscriber reads before it goes, unless nobody publishes any more */
 #endif
-#ifdef BREAK_DEPTH
-#define DEPTH SLOTS
-#else
-#define DEPTH (SLOTS + NP)
-#endif
 #define START 20        /* the first position */
 
 byte tail = START;
@@ -36,18 +31,19 @@ bool settled[NS];       /* it reads from its cursor on; before that, the cursor 
 bool finished[NP + NS];
 byte published;         /* publishers that have finished */
 
-inline checkDisplaced() {
+/* What stood in the spare, at position `mine`, is not to be read any more. */
+inline checkMayWrite() {
    d_step {
       k = 0;
       do
-      :: k < NS -> assert(!(counts[k] && settled[k]) || cursor[k] + DEPTH >= tail); k++
+      :: k < NS -> assert(!(counts[k] && settled[k]) || cursor[k] > mine); k++
       :: else -> break
       od
    }
 }
 
 proctype Publisher(byte me) {
-   byte least, seen = 255, version, T, c, most, i, k, sent, slowest;
+   byte least, mine, seen = 255, version, T, c, most, i, k, sent, slowest;
    do
    :: sent < NMSG ->
       do
@@ -55,6 +51,9 @@ proctype Publisher(byte me) {
          T = tail;
          if
          :: version == seen && T - least < SLOTS -> break
+#ifdef BREAK_ROOM
+         :: true -> break
+#endif
 #ifdef BREAK_VERSION
          :: seen != 255 && T - least < SLOTS -> break
 #endif
@@ -83,7 +82,8 @@ proctype Publisher(byte me) {
             fi
          fi
       od;
-      atomic { tail++; checkDisplaced() }               /* Any time later. */
+      checkMayWrite();
+      atomic { mine = tail - SLOTS; tail++ }            /* Any time later. */
       sent++
    :: else -> break
    od;
@@ -91,7 +91,7 @@ proctype Publisher(byte me) {
 }
 
 proctype Subscriber(byte me; bool late) {
-   byte reads, T, k;
+   byte reads, T;
    if
    :: late ->
       T = tail;
@@ -107,7 +107,7 @@ proctype Subscriber(byte me; bool late) {
       :: T - SLOTS > START -> T = T - SLOTS
       :: else -> T = START
       fi;
-      atomic { cursor[me] = T; settled[me] = true; checkDisplaced() }
+      atomic { cursor[me] = T; settled[me] = true }
    :: else
    fi;
    do

@@ -44,6 +44,27 @@ const configurations = [
   { model: 'waits', flags: 'NP=1 NC=2 STOPS=1', shows: 'one stopped for ever' },
   { model: 'waits', flags: 'NP=1 NC=2 KILLS=1 BREAK_EARLY', breaks: 'quiet is woken before S3' },
   { model: 'waits', flags: 'NP=1 NC=2 NMSG=2 BREAK_SCAN', breaks: 'the scan comes after the mark' },
+  { model: 'broadcast', flags: 'NMSG=2', shows: '2 publishers: slots are swapped, none is shared' },
+  { model: 'broadcast', flags: 'NMSG=1 READS=2', shows: 'a subscriber reads nothing torn' },
+  { model: 'broadcast', flags: 'NMSG=2 STOPS=1', shows: 'one stopped for ever holds up nobody' },
+  { model: 'broadcast', flags: 'NMSG=1 KILLS=1 RECOVERERS=1 NEWCOMERS=1', shows: 'one killed, its entry used again' },
+  { model: 'broadcast', flags: 'READS=3 BREAK_VALIDATE', breaks: 'V looks again' },
+  {
+    model: 'broadcast',
+    flags: 'NMSG=2 N0=1 KILLS=1 RECOVERERS=1 NEWCOMERS=1 BREAK_HELP',
+    breaks: 'P4 makes up for P7',
+  },
+  {
+    model: 'broadcast',
+    flags: 'NMSG=2 N0=1 KILLS=1 RECOVERERS=1 NEWCOMERS=1 BREAK_DISPLACED',
+    breaks: 'N settles what is still there',
+  },
+  { model: 'broadcast_room', flags: 'NP=1 NS=2 NMSG=4', shows: 'subscribers come and go: nothing unread is lost' },
+  { model: 'broadcast_room', flags: 'NP=1 NS=1 NMSG=5 SLOTS=2', shows: 'the oldest message is kept for a newcomer' },
+  { model: 'broadcast_room', flags: 'NP=1 NS=2 NMSG=4 BREAK_ROOM', breaks: 'publishers look for room' },
+  { model: 'broadcast_room', flags: 'NP=1 NS=1 NMSG=5 SLOTS=2 BREAK_VERSION', breaks: 'they look for newcomers' },
+  { model: 'broadcast_room', flags: 'NP=1 NS=1 NMSG=5 SLOTS=2 BREAK_TELL', breaks: 'newcomers tell' },
+  { model: 'broadcast_room', flags: 'NP=2 NS=1 SLOTS=1 BREAK_RELOAD', breaks: 'newcomers load the tail again' },
   { long, model: 'mpmc', flags: 'SLOTS=1 NC=3 NMSG=1 KILLS=1', shows: '3 consumers, one killed' },
   { long, model: 'mpmc', flags: 'NMSG=3 KILLS=1', shows: 'one killed, 3 messages' },
   { long, model: 'mpmc', flags: 'NMSG=2 KILLS=2', shows: 'two killed, more messages' },
@@ -63,6 +84,12 @@ const configurations = [
   { long, model: 'waits', flags: 'NP=1 NC=2 NMSG=2 KILLS=1', shows: 'one killed, more messages' },
   { long, model: 'waits', flags: 'NP=1 NC=2 KILLS=1 STOPS=1', shows: 'one killed, one stopped' },
   { long, model: 'waits', flags: 'NP=2 NC=2', shows: '2 producers, 2 consumers' },
+  { long, model: 'broadcast', flags: 'NMSG=4', shows: '2 publishers, more messages' },
+  { long, model: 'broadcast', flags: 'NMSG=2 READS=3', shows: 'a subscriber, more messages' },
+  { long, model: 'broadcast', flags: 'NMSG=2 KILLS=1 RECOVERERS=1', shows: 'one killed, more messages' },
+  { long, model: 'broadcast', flags: 'NMSG=1 KILLS=2 RECOVERERS=2', shows: 'two killed, recoverers too' },
+  { long, model: 'broadcast', flags: 'NMSG=2 N0=1 KILLS=1 RECOVERERS=1 NEWCOMERS=1', shows: 'an entry used again' },
+  { long, model: 'broadcast_room', flags: 'NP=2 NS=1', shows: '2 publishers' },
 ];
 
 let failed = 0;
@@ -121,6 +148,6 @@ function run(folder, program, parameters) {
 
 function row(model, flags, shows, states, seconds, result) {
   console.log(
-    `${model.padEnd(6)} ${flags.padEnd(66)} ${shows.padEnd(48)} ${states.padStart(11)} ${seconds.padStart(7)}  ${result}`,
+    `${model.padEnd(14)} ${flags.padEnd(66)} ${shows.padEnd(48)} ${states.padStart(11)} ${seconds.padStart(7)}  ${result}`,
   );
 }

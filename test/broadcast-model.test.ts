@@ -248,7 +248,7 @@ class Model {
 for (const backend of BACKENDS) {
   for (const onSlow of ['block', 'overwrite'] as const) {
     describe(`a broadcast ring that ${onSlow === 'block' ? 'blocks' : 'overwrites'}, over ${backend}`, () => {
-      for (const slots of [2, 3, 5, 8, 64]) {
+      for (const slots of [2, 4, 8, 64]) {
         it(`follows the model: ${slots} slots`, () => {
           const random = new Random(seed + slots);
           for (let round = 0; round < 6; round++) {

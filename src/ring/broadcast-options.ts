@@ -13,13 +13,13 @@ import { type BroadcastShape, broadcastByteLength, type OnSlow } from './broadca
 import { checkAlignment } from './spsc-options.js';
 
 export interface BroadcastRingOptions extends SharedOptions {
-  /** How far behind a subscriber may be, in messages: 2 to 65536. */
+  /** How far behind a subscriber may be, in messages: 1 to 65536; rounded up to a power of two, at least 2. */
   slots: number;
   /** The longest message, in bytes: 1 to 2^30, all slots together at most 2^30. */
   slotByteLength: number;
   /** What publishers do when a subscriber is that far behind: wait for it, or overwrite what it has not read. */
   onSlow: OnSlow;
-  /** How many can publish at once, 1 to 256; 8 by default. Each takes one slot more, and with `'block'` two. */
+  /** How many can publish at once, 1 to 256; 8 by default. Each takes one slot more. */
   maxPublishers?: number;
   /** How many can subscribe at once, 1 to 4096; 1024 by default. Each takes 128 bytes. */
   maxSubscribers?: number;
@@ -38,7 +38,7 @@ export function checkBroadcastOptions(options: BroadcastRingOptions): {
   const shared = checkSharedOptions(options, 'slots, a slotByteLength and onSlow');
   const { slots, slotByteLength, onSlow, maxPublishers = 8, maxSubscribers = 1024 } = options;
   const { wait = 'adaptive', alignment = 8 } = options;
-  checkInteger('slots', slots, Constants.minBroadcastSlots, Constants.maxBroadcastSlots);
+  checkInteger('slots', slots, 1, Constants.maxBroadcastSlots);
   checkInteger('slotByteLength', slotByteLength, 1, Constants.maxSlotByteLength);
   if (onSlow !== 'block' && onSlow !== 'overwrite') {
     throw new RangeError(`onSlow must be 'block' or 'overwrite', not ${describe(onSlow)}`);
@@ -46,11 +46,19 @@ export function checkBroadcastOptions(options: BroadcastRingOptions): {
   checkInteger('maxPublishers', maxPublishers, 1, Constants.maxPublishers);
   checkInteger('maxSubscribers', maxSubscribers, 1, Constants.maxSubscribers);
   checkAlignment(alignment);
-  const shape = { slots, slotByteLength, alignment, maxPublishers, maxSubscribers, onSlow, wait: checkWait(wait) };
+  const shape: BroadcastShape = {
+    slots: Math.max(2 ** Math.ceil(Math.log2(slots)), Constants.minBroadcastSlots),
+    slotByteLength,
+    alignment,
+    maxPublishers,
+    maxSubscribers,
+    onSlow,
+    wait: checkWait(wait),
+  };
   const byteLength = broadcastByteLength(shape);
   if (byteLength > MAX_BYTE_LENGTH) {
     throw new RangeError(
-      `${slots} slots of ${slotByteLength} bytes for ${maxPublishers} publishers need ${byteLength} bytes, and a ring ` +
+      `${shape.slots} slots of ${slotByteLength} bytes for ${maxPublishers} publishers need ${byteLength} bytes, and a ring ` +
         `has at most ${MAX_BYTE_LENGTH}`,
     );
   }

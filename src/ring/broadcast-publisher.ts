@@ -28,7 +28,6 @@ export class BroadcastPublisher extends RingEnd {
   #state: number = EndState.free;
   #spare: number; // The word that names the slot which is ours to write in.
   #claim: Claim | undefined;
-  #prepared = false; // A sleeper was announced since the last attempt.
   #askAt = 0; // When to ask next who lives, for one who never waits.
 
   /** @internal `number` is that of an entry that is ours. */
@@ -165,20 +164,16 @@ export class BroadcastPublisher extends RingEnd {
 
   /** @internal */
   hasMoved(watched: number): boolean {
-    return this.#prepared ? this.#room.isThere() : this.#room.hasMoved(watched);
+    return this.#room.hasMoved(watched);
   }
 
   /** @internal */
   prepare(): number {
-    this.#prepared = true;
     return prepareSleep(this.segment.words, this.#slots.freed);
   }
 
   /** @internal Without subscribers there is room. */
-  peerGone(): undefined {
-    this.#prepared = false;
-    return undefined;
-  }
+  peerGone(): undefined {}
 
   /** @internal */
   peerHeld(): boolean {
@@ -207,7 +202,7 @@ export class BroadcastPublisher extends RingEnd {
     if (!this.segment.closed) leavePublisher(this.#slots, this.#number);
   }
 
-  // P3. Once it has said so, the next publish() is safe, however late it comes: `depth` counts on one for each publisher.
+  // P3. What our spare held was read, so we may write there; publishing displaces a message, but writes nowhere else.
   #hasRoom(): boolean {
     if (!this.#slots.blocks || this.#room.isThere()) return true;
     if (!this.segment.judgesDeath) return false;

@@ -1,12 +1,12 @@
-// Room in a ring that blocks: no message may be displaced that an active subscriber has not read. Each publisher keeps
-// for itself a position that no cursor is below; cursors are looked at only when it is a whole ring behind, and then the
+// Room in a ring that blocks: nobody may write where a message stands that an active subscriber has not read. Each publisher
+// keeps for itself a position that no cursor is below; cursors are looked at only when it is a whole ring behind, and then the
 // one that was slowest before comes first. So publishing costs the same whatever the number of subscribers.
 //
-//   G "nothing is displaced unread"   publisher: load `subscribing`; load tail; scan the entries
-//                                     newcomer:  activate; change `subscribing`; load tail; start there
-//     All sequentially consistent. A publisher that did not see the newcomer knows no position above the newcomer's tail,
-//     and one that finds `subscribing` as it was publishes one message more at most, for which the ring has a slot more
-//     (`depth`). The argument is in docs/BROADCAST.md.
+//   G "nothing is overwritten unread"   publisher: load `subscribing`; load tail; scan the entries; write into the spare
+//                                       newcomer:  activate; change `subscribing`; load tail; start up to `slots` before it
+//     All sequentially consistent. A publisher that finds `subscribing` as it was got its spare before the newcomer loaded
+//     the tail, so what stood there is further back than anybody starts; the next time it looks, it sees the newcomer. The
+//     argument is in docs/BROADCAST.md.
 //   "no wake-up is lost"   publisher: mark `freed` asleep; look at the cursors   subscriber: move; look for sleepers
 //     As in event_count.hpp, A. Only a subscriber that held somebody up tells, since the others change nothing.
 

@@ -30,11 +30,9 @@ const ON_SLOW: Readonly<Record<OnSlow, number>> = {
 const isolated = (offset: number) => Math.ceil(offset / Constants.isolationBytes) * Constants.isolationBytes;
 
 // Twin of BroadcastSlots::bind() in broadcast.hpp. Offsets are from the body's start, in bytes.
-function geometryOf({ slots, slotByteLength, alignment, maxPublishers, maxSubscribers, onSlow }: BroadcastShape) {
-  // How many messages are there. With 'block', one more for each publisher that found room and has not published yet.
-  const depth = onSlow === 'block' ? slots + maxPublishers : slots;
-  const slotCount = depth + maxPublishers; // Each publisher's entry has a spare.
-  const cellBits = Math.ceil(Math.log2(Math.max(2 * depth + 1, slotCount)));
+function geometryOf({ slots, slotByteLength, alignment, maxPublishers, maxSubscribers }: BroadcastShape) {
+  const slotCount = slots + maxPublishers; // Each publisher's entry has a spare.
+  const cellBits = Math.ceil(Math.log2(Math.max(2 * slots + 1, slotCount)));
   const payloadOffset = alignment === 64 ? 64 : BroadcastSlot.payload;
   const stride = Math.ceil((payloadOffset + slotByteLength) / 64) * 64;
   const subscribersAt = BroadcastHeader.publishers + maxPublishers * PublisherEntry.next;
@@ -42,7 +40,7 @@ function geometryOf({ slots, slotByteLength, alignment, maxPublishers, maxSubscr
   const slotsAt = isolated(cellsAt + 4 * 2 ** cellBits);
   const indexBits = Math.ceil(Math.log2(slotCount));
   const byteLength = slotsAt + slotCount * stride;
-  return { depth, slotCount, cellBits, indexBits, payloadOffset, stride, subscribersAt, cellsAt, slotsAt, byteLength };
+  return { slotCount, cellBits, indexBits, payloadOffset, stride, subscribersAt, cellsAt, slotsAt, byteLength };
 }
 
 /** Of a ring's body. */
@@ -53,11 +51,12 @@ export function broadcastByteLength(shape: BroadcastShape): number {
 /** Writes an empty ring into zeroed memory. `start` is the position of its first message. */
 export function formatBroadcast(segment: Segment, shape: BroadcastShape, start = 0): void {
   const { words, bodyOffset } = segment;
-  const { depth, slotCount, cellBits, indexBits, payloadOffset, stride, cellsAt, slotsAt } = geometryOf(shape);
+  const { slots } = shape;
+  const { slotCount, cellBits, indexBits, payloadOffset, stride, cellsAt, slotsAt } = geometryOf(shape);
   const put = (offset: number, value: number) => {
     words[(bodyOffset + offset) >> 2] = value;
   };
-  put(BroadcastHeader.slots, shape.slots);
+  put(BroadcastHeader.slots, slots);
   put(BroadcastHeader.slotByteLength, shape.slotByteLength);
   put(BroadcastHeader.payloadOffset, payloadOffset);
   put(BroadcastHeader.maxPublishers, shape.maxPublishers);
@@ -65,14 +64,14 @@ export function formatBroadcast(segment: Segment, shape: BroadcastShape, start =
   put(BroadcastHeader.onSlow, ON_SLOW[shape.onSlow]);
   put(BroadcastHeader.wait, WAIT_MODES[shape.wait]);
   put(BroadcastHeader.tail, start);
-  // Each cell stands for the position a lap before its first one; the last `depth` of them name a slot each, as if there
+  // Each cell stands for the position a lap before its first one; the last `slots` of them name a slot each, as if there
   // had been messages.
   const lap = (position: number) => ((position >>> cellBits) << indexBits) | 0;
   for (let back = 1; back <= 2 ** cellBits; back++) {
     const position = (start - back) | 0;
-    const slot = back <= depth ? back - 1 : 0;
+    const slot = back <= slots ? back - 1 : 0;
     put(cellsAt + 4 * (position & (2 ** cellBits - 1)), lap(position) | slot);
-    if (back > depth) continue;
+    if (back > slots) continue;
     put(slotsAt + slot * stride + BroadcastSlot.position, position);
     put(slotsAt + slot * stride + BroadcastSlot.lapsOfPosition, start < back ? -1 : 0);
   }
@@ -81,7 +80,7 @@ export function formatBroadcast(segment: Segment, shape: BroadcastShape, start =
   }
   for (let publisher = 0; publisher < shape.maxPublishers; publisher++) {
     // As if its message had been displaced last; nothing else has come from there.
-    const spare = ((start - depth - 1 - publisher) << indexBits) | (depth + publisher);
+    const spare = ((start - slots - 1 - publisher) << indexBits) | (slots + publisher);
     put(BroadcastHeader.publishers + publisher * PublisherEntry.next + PublisherEntry.spare, spare);
   }
 }
@@ -116,7 +115,7 @@ export class BroadcastSlots {
   readonly #slots: number;
   readonly #stride: number;
   readonly #payload: number; // From a slot's start, in bytes.
-  readonly #depth: number;
+  readonly #count: number; // Messages that are there: `slots`.
   readonly #slotCount: number;
   readonly #cellBits: number;
   readonly #cellMask: number;
@@ -138,10 +137,12 @@ export class BroadcastSlots {
       const value = words[(bodyOffset + BroadcastHeader[name]) >> 2] >>> 0;
       return value >= least && value <= most ? value : refuse(`${name} is ${value}`);
     };
+    const slots = field('slots', Constants.minBroadcastSlots, Constants.maxBroadcastSlots);
+    if ((slots & (slots - 1)) !== 0) refuse(`slots is ${slots}`);
     const payloadOffset = field('payloadOffset', BroadcastSlot.payload, 64);
     if (payloadOffset !== BroadcastSlot.payload && payloadOffset !== 64) refuse(`payloadOffset is ${payloadOffset}`);
     const shape: BroadcastShape = {
-      slots: field('slots', Constants.minBroadcastSlots, Constants.maxBroadcastSlots),
+      slots,
       slotByteLength: field('slotByteLength', 1, Constants.maxSlotByteLength),
       alignment: payloadOffset === 64 ? 64 : 8,
       maxPublishers: field('maxPublishers', 1, Constants.maxPublishers),
@@ -168,7 +169,7 @@ export class BroadcastSlots {
     this.#slots = (bodyOffset + geometry.slotsAt) >> 2;
     this.#stride = geometry.stride >> 2;
     this.#payload = geometry.payloadOffset;
-    this.#depth = geometry.depth;
+    this.#count = shape.slots;
     this.#slotCount = geometry.slotCount;
     this.#cellBits = geometry.cellBits;
     this.#cellMask = 2 ** geometry.cellBits - 1;
@@ -215,7 +216,7 @@ export class BroadcastSlots {
         this.#passOn(position, word); // P7, for whoever was quicker and is slow.
         continue;
       }
-      const displaced = Atomics.load(words, this.#cellOf(position - this.#depth));
+      const displaced = Atomics.load(words, this.#cellOf(position - this.#count));
       const laps = this.#settleDisplaced(publisher, position, cell, word, displaced);
       if (laps === undefined) continue;
       words[slot + POSITION] = position; // P5.
@@ -223,7 +224,7 @@ export class BroadcastSlots {
       const named = this.#lapOf(position) | (spare & this.#indexMask);
       if (Atomics.compareExchange(words, cell, word, named) !== word) continue; // P6, with find().
       // P7. The spare may be known late: who needs to know makes up for it (P4, N).
-      const next = this.#spareFrom(position - this.#depth, displaced);
+      const next = this.#spareFrom(position - this.#count, displaced);
       words[(this.publisherAt(publisher) + PublisherEntry.spare) >> 2] = next;
       Atomics.compareExchange(words, this.#tail, position, (position + 1) | 0);
       return next;
@@ -263,7 +264,7 @@ export class BroadcastSlots {
 
   /** Whether the message of a position is another's by now, so that what was read of it may be torn (V). */
   displaced(position: number): boolean {
-    const next = (position + this.#depth) | 0;
+    const next = (position + this.#count) | 0;
     const word = Atomics.load(this.#words, this.#cellOf(next)); // V, with P6.
     return (word & ~this.#indexMask) !== this.#lapOf(next - this.#cellMask - 1);
   }
@@ -321,7 +322,7 @@ export class BroadcastSlots {
     return new CorruptSegmentError(`${this.segment.label} contradicts itself: ${why}`);
   }
 
-  // P4. Before the message that stands at `position - depth` is displaced: makes up for P7 of the publisher of that
+  // P4. Before the message that stands at `position - slots` is displaced: makes up for P7 of the publisher of that
   // message, if it did not come to it. How often positions have wrapped at `position`; undefined if somebody else has
   // published there meanwhile, and nothing that was read counts.
   #settleDisplaced(
@@ -340,14 +341,14 @@ export class BroadcastSlots {
     } else {
       const entry = (this.publisherAt(other) + PublisherEntry.spare) >> 2;
       const spare = Atomics.load(words, entry);
-      const before = Atomics.load(words, this.#cellOf(position - 2 * this.#depth)); // What it displaced in its turn.
+      const before = Atomics.load(words, this.#cellOf(position - 2 * this.#count)); // What it displaced in its turn.
       // Last: until here the message is there, and a spare that names its slot is one that P7 has not changed.
       if (Atomics.load(words, cell) !== word) return undefined;
       if (((spare ^ displaced) & this.#indexMask) === 0) {
-        Atomics.compareExchange(words, entry, spare, this.#spareFrom(position - 2 * this.#depth, before));
+        Atomics.compareExchange(words, entry, spare, this.#spareFrom(position - 2 * this.#count, before));
       }
     }
-    return position >>> 0 < this.#depth ? (laps + 1) | 0 : laps;
+    return position >>> 0 < this.#count ? (laps + 1) | 0 : laps;
   }
 
   // The cell of the tail is not what it was a lap ago: the message has come, or the tail was an old one.

@@ -178,8 +178,7 @@ export class BroadcastSubscriber extends RingEnd implements AsyncIterable<Uint8A
    * @throws {CorruptSegmentError} if what is there cannot be a message
    */
   tryPeek(): BroadcastPeek | null {
-    if (this.#state !== EndState.free) this.refuse(this.#state);
-    if (!this.#next()) return null;
+    if (!this.#isReady()) return null;
     const loan = new Loan(this.segment, this.#offset, this.#length);
     this.#peek = new BroadcastPeek(this.#peeker, loan, () => this.#isWhole());
     this.#state = EndState.borrowed;
@@ -278,7 +277,6 @@ export class BroadcastSubscriber extends RingEnd implements AsyncIterable<Uint8A
   }
 
   protected override endLoans(): void {
-    if (!this.segment.closed) this.#share(); // A drain handler may close us: what it read before is done.
     this.#state = EndState.closed;
     this.#peek?.endByClose();
     this.#peek = undefined;
@@ -294,7 +292,11 @@ export class BroadcastSubscriber extends RingEnd implements AsyncIterable<Uint8A
 
   #isReady(): boolean {
     if (this.#state !== EndState.free) this.refuse(this.#state);
-    return this.#next();
+    for (let lap = 0; lap < MOST_LAPS && this.#next(); lap++) {
+      if (this.#isWhole()) return true;
+      this.#resume();
+    }
+    return false;
   }
 
   // Finds the message at #position, or the one at which a lapped subscriber goes on.

@@ -135,7 +135,7 @@ export class BroadcastRing implements Disposable {
     }
   }
 
-  /** How far behind a subscriber may be, in messages. */
+  /** How far behind a subscriber may be, in messages, a power of two. */
   get slots(): number {
     return this.#slots.shape.slots;
   }

@@ -25,15 +25,15 @@ class BroadcastSlots {
     const uint32_t onSlow = made.header->onSlow;
     made.publisherCount_ = made.header->maxPublishers;
     made.subscriberCount_ = made.header->maxSubscribers;
-    if (slots < kMinBroadcastSlots || slots > kMaxBroadcastSlots) return false;
+    if (slots < kMinBroadcastSlots || slots > kMaxBroadcastSlots || !std::has_single_bit(slots)) return false;
     if (slotByteLength == 0 || slotByteLength > kMaxSlotByteLength) return false;
     if (payloadOffset != sizeof(BroadcastSlot) && payloadOffset != 64) return false;
     if (made.publisherCount_ == 0 || made.publisherCount_ > kMaxPublishers) return false;
     if (made.subscriberCount_ == 0 || made.subscriberCount_ > kMaxSubscribers) return false;
     if (onSlow > static_cast<uint32_t>(OnSlow::overwrite)) return false;
-    made.depth_ = onSlow == static_cast<uint32_t>(OnSlow::block) ? slots + made.publisherCount_ : slots;
-    made.slotCount_ = made.depth_ + made.publisherCount_;
-    made.cellCount_ = std::bit_ceil(std::max(2 * made.depth_ + 1, made.slotCount_));
+    made.count_ = slots;
+    made.slotCount_ = slots + made.publisherCount_;
+    made.cellCount_ = std::bit_ceil(std::max(2 * slots + 1, made.slotCount_));
     made.indexBits_ = static_cast<uint32_t>(std::bit_width(made.slotCount_ - 1));
     made.stride_ = (payloadOffset + slotByteLength + 63) & ~uint32_t{63};
     const uint64_t subscribersAt = sizeof(BroadcastHeader) + uint64_t{made.publisherCount_} * sizeof(PublisherEntry);
@@ -94,11 +94,11 @@ class BroadcastSlots {
     const auto& slot = *reinterpret_cast<const BroadcastSlot*>(slots_ + uint64_t{index} * stride_);
     const uint32_t position = slot.position.load(std::memory_order_seq_cst);
     if (cellOf(position).load(std::memory_order_seq_cst) != (lapOf(position) | index)) return;  // P6 was not done.
-    const uint32_t displaced = cellOf(position - depth_).load(std::memory_order_seq_cst);
-    const uint32_t next = position + depth_;
+    const uint32_t displaced = cellOf(position - count_).load(std::memory_order_seq_cst);
+    const uint32_t next = position + count_;
     // Last, as in P4.
     if ((cellOf(next).load(std::memory_order_seq_cst) & ~indexMask()) != lapOf(next - cellCount_)) return;
-    const uint32_t settled = (position - depth_) << indexBits_ | (displaced & indexMask());
+    const uint32_t settled = (position - count_) << indexBits_ | (displaced & indexMask());
     publishers_[publisher].spare.compare_exchange_strong(spare, settled, std::memory_order_seq_cst);
   }
 
@@ -114,7 +114,7 @@ class BroadcastSlots {
   SubscriberEntry* subscribers_ = nullptr;
   Atomic<uint32_t>* cells_ = nullptr;
   std::byte* slots_ = nullptr;
-  uint32_t publisherCount_ = 0, subscriberCount_ = 0, depth_ = 0, slotCount_ = 0, cellCount_ = 0, indexBits_ = 0,
+  uint32_t publisherCount_ = 0, subscriberCount_ = 0, count_ = 0, slotCount_ = 0, cellCount_ = 0, indexBits_ = 0,
            stride_ = 0;
 };
 

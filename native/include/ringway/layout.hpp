@@ -197,7 +197,7 @@ static_assert(sizeof(MpmcSlot) == 24 && offsetof(MpmcSlot, order) == 4 && offset
 
 // Body of Kind::broadcast; the protocol is in docs/BROADCAST.md. Behind the header stand the publishers' entries, the
 // subscribers', the cells (one word each) and the slots; broadcast.hpp says how many and where.
-//        0    4 slots               creator      messages that nobody overwrites unread, kMinBroadcastSlots .. kMaxBroadcastSlots
+//        0    4 slots               creator      power of two, kMinBroadcastSlots .. kMaxBroadcastSlots
 //        4    4 slotByteLength      creator      longest message, in bytes
 //        8    4 payloadOffset       creator      from a slot's start: 16, or 64 if payloads start at multiples of 64
 //       12    4 maxPublishers       creator      entries, 1 .. kMaxPublishers
