@@ -89,6 +89,12 @@ const configurations = [
   { long, model: 'broadcast', flags: 'NMSG=2 KILLS=1 RECOVERERS=1', shows: 'one killed, more messages' },
   { long, model: 'broadcast', flags: 'NMSG=1 KILLS=2 RECOVERERS=2', shows: 'two killed, recoverers too' },
   { long, model: 'broadcast', flags: 'NMSG=2 N0=1 KILLS=1 RECOVERERS=1 NEWCOMERS=1', shows: 'an entry used again' },
+  {
+    long,
+    model: 'broadcast',
+    flags: 'NMSG=2 KILLS=1 RECOVERERS=1 NEWCOMERS=1 BREAK_REREAD',
+    breaks: 'P4 looks at the cell again',
+  },
   { long, model: 'broadcast_room', flags: 'NP=2 NS=1', shows: '2 publishers' },
 ];
 
