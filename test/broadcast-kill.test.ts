@@ -115,9 +115,10 @@ function publish(scene: Scene, value: number): void {
   scene.published.push(value);
 }
 
-function look(scene: Scene): void {
+function look(scene: Scene): boolean {
   const got = scene.witness.tryRead();
   if (got !== null) scene.seen.push(wholeOf(got));
+  return got !== null;
 }
 
 /** Three times round the ring, so that every slot has been used again. */
@@ -154,11 +155,7 @@ for (const onSlow of ['block', 'overwrite'] as const) {
           const started = performance.now();
           goOn(made);
           recoveries.push(performance.now() - started);
-          while (made.seen.length < 2 + 3 * SLOTS + (ADDS[call]?.length ?? 0)) {
-            const before = made.seen.length;
-            look(made);
-            if (made.seen.length === before) break;
-          }
+          while (look(made));
           const added = made.seen.filter((value) => value >= 100);
           expect(
             made.seen.filter((value) => value < 100),
@@ -180,15 +177,14 @@ for (const onSlow of ['block', 'overwrite'] as const) {
           steps = at;
         }
         await starting;
-        expect(steps).toBeGreaterThan(1);
+        // An abort that need not look for room takes none.
+        if (call !== 'abort' || onSlow === 'block') expect(steps).toBeGreaterThan(1);
       }, 120_000);
 
       it('one who is stopped goes on where it was', async () => {
-        let starting = startProcess();
+        const process = await startProcess();
         for (let at = 1; ; at++) {
           const made = scene(onSlow);
-          const process = await starting;
-          starting = startProcess();
           const { result } = await process.start(victim as never, made.ring.handle, call, at, 'SIGSTOP');
           const answer = result as Promise<boolean>;
           const stopped = () => readFileSync(`/proc/${process.pid}/stat`, 'utf8').includes(') T ');
@@ -202,9 +198,8 @@ for (const onSlow of ['block', 'overwrite'] as const) {
           if (done || !subscribes || onSlow === 'overwrite') goOn(made);
           process.child.kill('SIGCONT');
           const reached = await answer;
-          await process.kill();
           goOn(made);
-          for (let i = 0; i < 2; i++) look(made);
+          while (look(made));
           const own = made.seen.filter((value) => value < 100);
           expect(own, `step ${at}`).toEqual(made.published);
           expect(
@@ -214,7 +209,6 @@ for (const onSlow of ['block', 'overwrite'] as const) {
           made.ring.close();
           if (!reached) break;
         }
-        await starting;
       }, 120_000);
     });
   }
