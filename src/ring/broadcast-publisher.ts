@@ -223,7 +223,10 @@ export class BroadcastPublisher extends RingEnd {
   #publish(byteLength: number): void {
     this.#spare = this.#slots.publish(this.#number, this.#spare, byteLength);
     this.segment.doubles[(this.counters + EndCounters.records) >> 3]++;
-    if (DEBUG_VIEWS) poison(this.segment, this.#slots.payloadOf(this.#spare), this.#slots.shape.slotByteLength);
+    // Where publishers wait, what we displaced may have to be read still.
+    if (DEBUG_VIEWS && !this.#slots.blocks) {
+      poison(this.segment, this.#slots.payloadOf(this.#spare), this.#slots.shape.slotByteLength);
+    }
   }
 
   #tell(): void {

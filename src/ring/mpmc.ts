@@ -718,10 +718,11 @@ export class MpmcRing implements Disposable {
   }
 
   #letGo(slot: number): void {
-    const { loan } = this.#held.get(slot) as Lent;
+    const lent = this.#held.get(slot);
+    if (lent === undefined) return; // A hostile peer has had us take the same slot twice.
     this.#held.delete(slot);
     // Or the registry would remember each in a program that never returns to the event loop.
-    forgotten.unregister(loan);
+    forgotten.unregister(lent.loan);
   }
 
   #count(counter: number): void {
