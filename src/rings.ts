@@ -30,12 +30,13 @@ export type { MpmcRecordRingOptions, MpmcRingOptions } from './ring/mpmc-options
 export type { MpmcRecordRing } from './ring/mpmc-records.js';
 export type { ParticipantInfo } from './ring/participants.js';
 export type { RecordLease } from './ring/record-lease.js';
+export type { RecordPeek } from './ring/record-peek.js';
 export type { PeerOptions, RingWaitOptions, SyncRingWaitOptions } from './ring/ring-end.js';
 export { type SpscRecordRing, SpscRing, type SpscRingStats } from './ring/spsc.js';
 export type { SpscConsumer } from './ring/spsc-consumer.js';
 export type { SpscRingOptions } from './ring/spsc-options.js';
 export type { SpscProducer } from './ring/spsc-producer.js';
-export type { RecordPeek, SpscRecordConsumer } from './ring/spsc-record-consumer.js';
+export type { SpscRecordConsumer } from './ring/spsc-record-consumer.js';
 export type { SpscRecordProducer } from './ring/spsc-record-producer.js';
 export type { Claim, Peek, ViewConstructor } from './ring/views.js';
 export type { WaitMode } from './wait/adaptive-spin.js';
