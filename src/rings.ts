@@ -18,9 +18,11 @@ export {
   record,
   type ValueOf,
 } from './record/record.js';
-export { BroadcastRing, type BroadcastRingStats } from './ring/broadcast.js';
-export type { BroadcastRingOptions } from './ring/broadcast-options.js';
+export { type BroadcastRecordRing, BroadcastRing, type BroadcastRingStats } from './ring/broadcast.js';
+export type { BroadcastRecordRingOptions, BroadcastRingOptions } from './ring/broadcast-options.js';
 export type { BroadcastPublisher } from './ring/broadcast-publisher.js';
+export type { BroadcastRecordPublisher } from './ring/broadcast-record-publisher.js';
+export type { BroadcastRecordPeek, BroadcastRecordSubscriber } from './ring/broadcast-record-subscriber.js';
 export type { OnSlow } from './ring/broadcast-slots.js';
 export type { BroadcastPeek, BroadcastSubscriber, SubscriberOptions } from './ring/broadcast-subscriber.js';
 export type { DrainHandler, Writer } from './ring/in-place.js';
