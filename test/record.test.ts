@@ -344,6 +344,53 @@ for (const backend of BACKENDS) {
         expect(consumer.tryPop()).toEqual(tick(2));
       });
 
+      it('are read as values that push others on the same end while they are read', async () => {
+        const { producer, consumer } = open(kind, backend, Tick);
+        const nested = (push: () => unknown) => ({
+          ...tick(1),
+          get levels() {
+            push();
+            return tick(1).levels;
+          },
+        });
+        producer.tryPush(nested(() => producer.tryPush(tick(2))));
+        producer.pushSync(nested(() => producer.pushSync(tick(3))));
+        producer.tryPushMany([nested(() => producer.tryPushMany([tick(4)])), tick(5)]);
+        // Reading, too, leaves alone what is being written.
+        producer.tryPush(nested(() => expect(consumer.tryPop()).toEqual(tick(2))));
+        expect(consumer.tryPopMany(9)).toEqual([1, 3, 1, 4, 1, 5, 1].map(tick));
+        let inner: Promise<void> | undefined;
+        await producer.push(
+          nested(() => {
+            inner = producer.push(tick(6));
+          }),
+        );
+        await inner;
+        expect(consumer.tryPopMany(9)).toEqual([tick(6), tick(1)]);
+        // After a value that was refused, too.
+        expect(thrownBy(() => producer.tryPush({ ...tick(1), flags: -1 }))).toBeInstanceOf(RangeError);
+        producer.tryPush(nested(() => producer.tryPush(tick(7))));
+        expect(consumer.tryPopMany(9)).toEqual([tick(7), tick(1)]);
+      });
+
+      it('are pushed as they were given though a pending handler runs meanwhile and pushes something else', async () => {
+        const { producer, consumer } = open(kind, backend, Tick);
+        while (producer.tryPush(tick(1)));
+        let calls = 0;
+        const written = producer.write((r) => {
+          calls++;
+          try {
+            producer.tryPush(tick(9)); // Refused where the end is lent out.
+          } catch {}
+          Object.assign(r, tick(3));
+        });
+        while (consumer.tryPop() !== null);
+        producer.pushSync(tick(4)); // Serves the other first.
+        await written;
+        expect(calls).toBe(1);
+        expect(consumer.tryPopMany(9).filter((value) => value.size !== 9)).toEqual([tick(3), tick(4)]);
+      });
+
       it('are refused though there is no room', () => {
         const { producer } = open(kind, backend, Tick);
         while (producer.tryPush(tick(1)));
