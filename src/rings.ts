@@ -18,9 +18,11 @@ export {
   record,
   type ValueOf,
 } from './record/record.js';
-export { BroadcastRing, type BroadcastRingStats } from './ring/broadcast.js';
-export type { BroadcastRingOptions } from './ring/broadcast-options.js';
+export { type BroadcastRecordRing, BroadcastRing, type BroadcastRingStats } from './ring/broadcast.js';
+export type { BroadcastRecordRingOptions, BroadcastRingOptions } from './ring/broadcast-options.js';
 export type { BroadcastPublisher } from './ring/broadcast-publisher.js';
+export type { BroadcastRecordPublisher } from './ring/broadcast-record-publisher.js';
+export type { BroadcastRecordPeek, BroadcastRecordSubscriber } from './ring/broadcast-record-subscriber.js';
 export type { OnSlow } from './ring/broadcast-slots.js';
 export type { BroadcastPeek, BroadcastSubscriber, SubscriberOptions } from './ring/broadcast-subscriber.js';
 export type { DrainHandler, Writer } from './ring/in-place.js';
@@ -30,12 +32,13 @@ export type { MpmcRecordRingOptions, MpmcRingOptions } from './ring/mpmc-options
 export type { MpmcRecordRing } from './ring/mpmc-records.js';
 export type { ParticipantInfo } from './ring/participants.js';
 export type { RecordLease } from './ring/record-lease.js';
+export type { RecordPeek } from './ring/record-peek.js';
 export type { PeerOptions, RingWaitOptions, SyncRingWaitOptions } from './ring/ring-end.js';
 export { type SpscRecordRing, SpscRing, type SpscRingStats } from './ring/spsc.js';
 export type { SpscConsumer } from './ring/spsc-consumer.js';
 export type { SpscRingOptions } from './ring/spsc-options.js';
 export type { SpscProducer } from './ring/spsc-producer.js';
-export type { RecordPeek, SpscRecordConsumer } from './ring/spsc-record-consumer.js';
+export type { SpscRecordConsumer } from './ring/spsc-record-consumer.js';
 export type { SpscRecordProducer } from './ring/spsc-record-producer.js';
 export type { Claim, Peek, ViewConstructor } from './ring/views.js';
 export type { WaitMode } from './wait/adaptive-spin.js';

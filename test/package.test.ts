@@ -177,14 +177,13 @@ describe('the declarations', () => {
     Claim: 'bytes byteLength as commit abort'.split(' '),
     Peek: 'bytes as release'.split(' '),
     RecordType: 'description byteLength fields'.split(' '),
-    SpscRecordProducer:
-      'closed tryPush push pushSync tryPushMany tryWrite tryWriteMany write writeSync close [Symbol.dispose] ref unref'.split(
-        ' ',
-      ),
-    SpscRecordConsumer:
-      'closed ended tryPop pop popSync tryPopMany drain tryPeek peek peekSync ready readySync close ref unref'.split(
-        ' ',
-      ),
+    RecordEnd: 'closed close [Symbol.dispose] ref unref'.split(' '),
+    SpscRecordProducer: 'tryPush push pushSync tryPushMany tryWrite tryWriteMany write writeSync'.split(' '),
+    SpscRecordConsumer: 'ended tryPop pop popSync tryPopMany drain tryPeek peek peekSync ready readySync'.split(' '),
+    BroadcastRecordPublisher: 'tryPublish publish publishSync tryPublishMany tryWrite write writeSync'.split(' '),
+    BroadcastRecordSubscriber:
+      'missed ended tryRead read readSync tryReadMany drain tryPeek peek peekSync ready readySync'.split(' '),
+    BroadcastRecordPeek: 'value stillValid release'.split(' '),
     RecordPeek: 'value release'.split(' '),
     MpmcRecordRing:
       'slots slotByteLength name handle closed ended tryPush push pushSync tryPushMany tryWrite write writeSync tryPop pop popSync tryPopMany drain tryTake take takeSync tryTakeMany leases end stats close'.split(
@@ -276,6 +275,9 @@ describe('the declarations', () => {
       SpscRecordProducer: ['tryPush', 'push', 'tryPushMany', 'tryWrite', 'tryWriteMany'],
       SpscRecordConsumer: ['tryPop', 'pop', 'drain'],
       MpmcRecordRing: ['tryPush', 'push', 'tryPushMany', 'tryWrite', 'tryPop', 'pop', 'drain'],
+      BroadcastRecordPublisher: ['tryPublish', 'publish', 'tryPublishMany', 'tryWrite'],
+      BroadcastRecordSubscriber: ['tryRead', 'read', 'drain'],
+      BroadcastRecordPeek: ['value', 'stillValid', 'release'],
       RecordLease: ['value', 'ack', 'nack'],
       RecordPeek: ['value', 'release'],
       Lease: ['bytes', 'as', 'ack', 'nack'],

@@ -20,108 +20,13 @@ import { describe, expect, expectTypeOf, it } from 'vitest';
 import { bodyOffsetFor, Constants, SegmentHeader, SpscHeader } from '../src/layout.js';
 import { freshName, opening, useOwnDirectory } from './helpers/directory.js';
 import { announceSeed, Random } from './helpers/random.js';
+import { Everything, least, most, Tick, tick } from './helpers/records.js';
 import { type Context, startProcess, startThread } from './helpers/remote.js';
 import { BACKENDS, DEFAULT_PARTICIPANTS, imageOf, poke, rejectionOf, thrownBy } from './helpers/rings.js';
 import { runScript } from './helpers/script.js';
 
 useOwnDirectory();
 announceSeed('record');
-
-const Tick = record({
-  time: 'float64',
-  price: 'float32',
-  size: 'uint32',
-  flags: 'uint8',
-  levels: 'float32[4]',
-  symbol: 'utf8[8]',
-});
-const tick = (number: number): RecordValue<typeof Tick> => ({
-  time: number / 3,
-  price: number / 4,
-  size: number,
-  flags: number & 255,
-  levels: new Float32Array([number, number + 1, number + 2, -number]),
-  symbol: `s${number % 1000}`,
-});
-
-// Every type, alone and as an array.
-const Everything = record({
-  int8: 'int8',
-  uint8: 'uint8',
-  int16: 'int16',
-  uint16: 'uint16',
-  int32: 'int32',
-  uint32: 'uint32',
-  int64: 'int64',
-  uint64: 'uint64',
-  float32: 'float32',
-  float64: 'float64',
-  bool: 'bool',
-  utf8: 'utf8[5]',
-  int8s: 'int8[3]',
-  uint8s: 'uint8[3]',
-  int16s: 'int16[3]',
-  uint16s: 'uint16[3]',
-  int32s: 'int32[3]',
-  uint32s: 'uint32[3]',
-  int64s: 'int64[3]',
-  uint64s: 'uint64[3]',
-  float32s: 'float32[3]',
-  float64s: 'float64[3]',
-  bools: 'bool[3]',
-});
-type Everything = RecordValue<typeof Everything>;
-
-const least: Everything = {
-  int8: -128,
-  uint8: 0,
-  int16: -32768,
-  uint16: 0,
-  int32: -(2 ** 31),
-  uint32: 0,
-  int64: -(2n ** 63n),
-  uint64: 0n,
-  float32: -Infinity,
-  float64: Number.MIN_VALUE,
-  bool: false,
-  utf8: '',
-  int8s: new Int8Array([-128, 0, -1]),
-  uint8s: new Uint8Array(3),
-  int16s: new Int16Array([-32768, -1, 0]),
-  uint16s: new Uint16Array(3),
-  int32s: new Int32Array([-(2 ** 31), -1, 0]),
-  uint32s: new Uint32Array(3),
-  int64s: new BigInt64Array([-(2n ** 63n), -1n, 0n]),
-  uint64s: new BigUint64Array(3),
-  float32s: new Float32Array([-Infinity, -0, -1.5]),
-  float64s: new Float64Array([-Infinity, -0, Number.MIN_VALUE]),
-  bools: [false, false, false],
-};
-const most: Everything = {
-  int8: 127,
-  uint8: 255,
-  int16: 32767,
-  uint16: 65535,
-  int32: 2 ** 31 - 1,
-  uint32: 2 ** 32 - 1,
-  int64: 2n ** 63n - 1n,
-  uint64: 2n ** 64n - 1n,
-  float32: Math.fround(3.4e38),
-  float64: Number.MAX_VALUE,
-  bool: true,
-  utf8: '12345',
-  int8s: new Int8Array([127, 1, 2]),
-  uint8s: new Uint8Array([255, 254, 1]),
-  int16s: new Int16Array([32767, 1, 2]),
-  uint16s: new Uint16Array([65535, 1, 2]),
-  int32s: new Int32Array([2 ** 31 - 1, 1, 2]),
-  uint32s: new Uint32Array([2 ** 32 - 1, 1, 2]),
-  int64s: new BigInt64Array([2n ** 63n - 1n, 1n, 2n]),
-  uint64s: new BigUint64Array([2n ** 64n - 1n, 1n, 2n]),
-  float32s: new Float32Array([NaN, Infinity, 0.5]),
-  float64s: new Float64Array([NaN, Infinity, 0.1]),
-  bools: [true, false, true],
-};
 
 /** Values that a field does not take, and what they are refused with. */
 const refused: [field: keyof Everything, ranges: unknown[], types: unknown[]][] = [
@@ -437,6 +342,53 @@ for (const backend of BACKENDS) {
         expect(consumer.tryPop()).toBeNull();
         expect(producer.tryPush(tick(2))).toBe(true); // Nothing is left borrowed.
         expect(consumer.tryPop()).toEqual(tick(2));
+      });
+
+      it('are read as values that push others on the same end while they are read', async () => {
+        const { producer, consumer } = open(kind, backend, Tick);
+        const nested = (push: () => unknown) => ({
+          ...tick(1),
+          get levels() {
+            push();
+            return tick(1).levels;
+          },
+        });
+        producer.tryPush(nested(() => producer.tryPush(tick(2))));
+        producer.pushSync(nested(() => producer.pushSync(tick(3))));
+        producer.tryPushMany([nested(() => producer.tryPushMany([tick(4)])), tick(5)]);
+        // Reading, too, leaves alone what is being written.
+        producer.tryPush(nested(() => expect(consumer.tryPop()).toEqual(tick(2))));
+        expect(consumer.tryPopMany(9)).toEqual([1, 3, 1, 4, 1, 5, 1].map(tick));
+        let inner: Promise<void> | undefined;
+        await producer.push(
+          nested(() => {
+            inner = producer.push(tick(6));
+          }),
+        );
+        await inner;
+        expect(consumer.tryPopMany(9)).toEqual([tick(6), tick(1)]);
+        // After a value that was refused, too.
+        expect(thrownBy(() => producer.tryPush({ ...tick(1), flags: -1 }))).toBeInstanceOf(RangeError);
+        producer.tryPush(nested(() => producer.tryPush(tick(7))));
+        expect(consumer.tryPopMany(9)).toEqual([tick(7), tick(1)]);
+      });
+
+      it('are pushed as they were given though a pending handler runs meanwhile and pushes something else', async () => {
+        const { producer, consumer } = open(kind, backend, Tick);
+        while (producer.tryPush(tick(1)));
+        let calls = 0;
+        const written = producer.write((r) => {
+          calls++;
+          try {
+            producer.tryPush(tick(9)); // Refused where the end is lent out.
+          } catch {}
+          Object.assign(r, tick(3));
+        });
+        while (consumer.tryPop() !== null);
+        producer.pushSync(tick(4)); // Serves the other first.
+        await written;
+        expect(calls).toBe(1);
+        expect(consumer.tryPopMany(9).filter((value) => value.size !== 9)).toEqual([tick(3), tick(4)]);
       });
 
       it('are refused though there is no room', () => {

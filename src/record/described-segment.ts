@@ -25,6 +25,17 @@ export function checkRecordsOf(segment: Segment, expected: RecordType | undefine
   );
 }
 
+/**
+ * @param room - for a record, in bytes
+ * @throws {CorruptSegmentError} if a segment that says it holds such records cannot
+ */
+export function checkRecordsFit(segment: Segment, record: RecordType | undefined, room: number): void {
+  if (record === undefined || record.byteLength <= room) return;
+  throw new CorruptSegmentError(
+    `${segment.label} contradicts itself: its records of ${record.byteLength} bytes do not fit into ${room}`,
+  );
+}
+
 function recordsOf(text: string): string {
   if (text === '') return 'bytes, without a record type';
   return `records of ${text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text}`;

@@ -29,7 +29,8 @@ function wordOf(slots: BroadcastSlots, membership: Membership, number: number): 
     : (slots.subscriberAt(number) + SubscriberEntry.word) >> 2;
 }
 
-function subscribersEver(slots: BroadcastSlots): number {
+/** One more than the highest number that a subscriber ever had. */
+export function subscribersEver(slots: BroadcastSlots): number {
   const { words, bodyOffset } = slots.segment;
   const ever = Atomics.load(words, (bodyOffset + BroadcastHeader.subscribersEver) >> 2) >>> 0; // M.
   return Math.min(ever, slots.shape.maxSubscribers);
@@ -47,8 +48,17 @@ export function* membersOf(slots: BroadcastSlots, membership: Membership): Gener
 /** Subscribers whose cursors count, by their entries' numbers and words. */
 export function* activeSubscribers(slots: BroadcastSlots): Generator<{ number: number; word: number }> {
   for (const member of membersOf(slots, 'subscriber')) {
-    if ((member.word & PHASE_MASK) === Constants.memberActive) yield member;
+    if (isActive(member.word)) yield member;
   }
+}
+
+/** The same for one number, without allocating. */
+export function isActiveSubscriber(slots: BroadcastSlots, number: number): boolean {
+  return isActive(Atomics.load(slots.segment.words, wordOf(slots, 'subscriber', number))); // M.
+}
+
+function isActive(word: number): boolean {
+  return (word & PHASE_MASK) === Constants.memberActive;
 }
 
 /** Asks whether a member lives, and frees what it held if not. */

@@ -8,8 +8,11 @@ import {
   checkSharedOptions,
   type SharedOptions,
 } from '../memory/shared-object.js';
+import type { RecordDescription } from '../record/description.js';
+import { checkRecordType, type RecordOption, type RecordType } from '../record/record.js';
 import { checkWait, type WaitMode } from '../wait/adaptive-spin.js';
 import { type BroadcastShape, broadcastByteLength, type OnSlow } from './broadcast-slots.js';
+import { checkSlotByteLength } from './slot-options.js';
 import { checkAlignment } from './spsc-options.js';
 
 export interface BroadcastRingOptions extends SharedOptions {
@@ -29,17 +32,29 @@ export interface BroadcastRingOptions extends SharedOptions {
   alignment?: 8 | 64;
 }
 
+/** Of a ring of typed records: a slot has room for one, unless it should be larger. */
+export type BroadcastRecordRingOptions<Description extends RecordDescription> = Omit<
+  BroadcastRingOptions,
+  'slotByteLength'
+> &
+  Partial<Pick<BroadcastRingOptions, 'slotByteLength'>> &
+  RecordOption<Description>;
+
 const MAX_BYTE_LENGTH = 2 ** 30;
 
-export function checkBroadcastOptions(options: BroadcastRingOptions): {
+interface CheckedOptions {
   shared: CheckedSharedOptions;
   shape: BroadcastShape;
-} {
+  record: RecordType | undefined;
+}
+
+export function checkBroadcastOptions(options: Partial<BroadcastRecordRingOptions<RecordDescription>>): CheckedOptions {
   const shared = checkSharedOptions(options, 'slots, a slotByteLength and onSlow');
-  const { slots, slotByteLength, onSlow, maxPublishers = 8, maxSubscribers = 1024 } = options;
+  const record = checkRecordType(options.record);
+  const { slots, onSlow, maxPublishers = 8, maxSubscribers = 1024 } = options;
   const { wait = 'adaptive', alignment = 8 } = options;
   checkInteger('slots', slots, 1, Constants.maxBroadcastSlots);
-  checkInteger('slotByteLength', slotByteLength, 1, Constants.maxSlotByteLength);
+  const slotByteLength = checkSlotByteLength(options.slotByteLength, record);
   if (onSlow !== 'block' && onSlow !== 'overwrite') {
     throw new RangeError(`onSlow must be 'block' or 'overwrite', not ${describe(onSlow)}`);
   }
@@ -62,5 +77,5 @@ export function checkBroadcastOptions(options: BroadcastRingOptions): {
         `has at most ${MAX_BYTE_LENGTH}`,
     );
   }
-  return { shared, shape };
+  return { shared, shape, record };
 }

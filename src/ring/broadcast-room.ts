@@ -11,7 +11,7 @@
 //     As in event_count.hpp, A. Only a subscriber that held somebody up tells, since the others change nothing.
 
 import { SubscriberEntry } from '../layout.js';
-import { activeSubscribers, settleMember } from './broadcast-members.js';
+import { activeSubscribers, isActiveSubscriber, settleMember, subscribersEver } from './broadcast-members.js';
 import type { BroadcastSlots } from './broadcast-slots.js';
 
 export class Room {
@@ -63,10 +63,13 @@ export class Room {
     for (const word of this.blockers()) settleMember(this.#slots, word);
   }
 
+  // By number, since a generator allocates and publishers must not.
   #scan(subscribing: number, tail: number): boolean {
     let most = 0;
     this.#slowest = -1;
-    for (const { number } of activeSubscribers(this.#slots)) {
+    const count = subscribersEver(this.#slots);
+    for (let number = 0; number < count; number++) {
+      if (!isActiveSubscriber(this.#slots, number)) continue;
       const behind = (tail - this.#cursorOf(number)) | 0;
       if (behind <= most) continue;
       most = behind;

@@ -3,6 +3,7 @@
 import { EndOfStreamError, PeerDiedError } from '../errors.js';
 import { EndCounters, EventCountWords, RoleWords, SubscriberEntry } from '../layout.js';
 import { notify, prepareSleep } from '../memory/event-count.js';
+import type { Segment } from '../memory/segment.js';
 import type { WaitMode } from '../wait/adaptive-spin.js';
 import { NOT_YET, type NotYet } from '../wait/condition.js';
 import {
@@ -27,6 +28,9 @@ export interface SubscriberOptions {
 /** Attempts to read a message whole before it is overwritten, after which a try says that there is none. */
 const MOST_LAPS = 64;
 
+/** Longest message that a drain with `onSlow: 'overwrite'` copies without allocating. */
+const MOST_LOOPED_BYTES = 256;
+
 /** A reading end, which sees every message from where it starts. */
 export class BroadcastSubscriber extends RingEnd implements AsyncIterable<Uint8Array> {
   /** @internal */ readonly sequence: number;
@@ -47,7 +51,7 @@ export class BroadcastSubscriber extends RingEnd implements AsyncIterable<Uint8A
   #missed = 0;
   #peek: BroadcastPeek | undefined;
   readonly #peeker: Peeker;
-  #scratch: Uint8Array | undefined;
+  #scratch: Scratch | undefined;
 
   /** @internal `number` is that of an entry that is joining. */
   constructor(ring: object, slots: BroadcastSlots, mode: WaitMode, number: number, from: 'latest' | 'oldest') {
@@ -133,7 +137,7 @@ export class BroadcastSubscriber extends RingEnd implements AsyncIterable<Uint8A
   /**
    * Hands the messages that are there to `handler`, without allocating. With `onSlow: 'block'` in place: their room goes
    * back when a quarter of the ring was read, and at the end. With `'overwrite'` out of a private copy, since publishers
-   * do not wait: a handler never sees a torn message.
+   * do not wait: a handler never sees a torn message. There messages of more than 256 bytes allocate a view each.
    * @param limit - how many at most
    * @returns how many were read
    * @throws what the handler throws; its message and those after it stay
@@ -325,20 +329,18 @@ export class BroadcastSubscriber extends RingEnd implements AsyncIterable<Uint8A
 
   // Copies the message to where nobody overwrites it.
   #copyWhole(): boolean {
-    this.#scratch ??= new Uint8Array(this.#slots.shape.slotByteLength);
-    if (this.#length > 0) {
-      this.#scratch.set(this.segment.bytes.subarray(this.#offset, this.#offset + this.#length));
-    }
+    this.#scratch ??= new Scratch(this.#slots.shape.slotByteLength);
+    this.#scratch.copy(this.segment, this.#offset, this.#length);
     return this.#isWhole();
   }
 
   #handleCopy(handler: DrainHandler): void {
-    const copy = this.#scratch as Uint8Array;
+    const { bytes } = this.#scratch as Scratch;
     try {
-      checkHandled(handler(copy, 0, this.#length));
+      checkHandled(handler(bytes, 0, this.#length));
     } finally {
       if (DEBUG_VIEWS) {
-        detach(copy); // Or a handler that keeps it would find the next message there, unnoticed.
+        detach(bytes); // Or a handler that keeps it would find the next message there, unnoticed.
         this.#scratch = undefined;
       }
     }
@@ -390,6 +392,29 @@ export class BroadcastSubscriber extends RingEnd implements AsyncIterable<Uint8A
     if (whole) this.#countRead();
     else this.#countMissed(1);
     this.#share();
+  }
+}
+
+// Private memory for one message.
+class Scratch {
+  readonly bytes: Uint8Array;
+  readonly #words: Int32Array;
+
+  constructor(byteLength: number) {
+    this.#words = new Int32Array(Math.ceil(byteLength / 4));
+    this.bytes = new Uint8Array(this.#words.buffer, 0, byteLength);
+  }
+
+  /** @param offset - a multiple of 4 */
+  copy({ words, bytes }: Segment, offset: number, byteLength: number): void {
+    // Above this a call is quicker than a loop, though it needs a view.
+    if (byteLength > MOST_LOOPED_BYTES) {
+      this.bytes.set(bytes.subarray(offset, offset + byteLength));
+      return;
+    }
+    const from = offset >> 2;
+    const count = (byteLength + 3) >> 2;
+    for (let i = 0; i < count; i++) this.#words[i] = words[from + i] as number;
   }
 }
 

@@ -8,6 +8,9 @@ import { checkName, describe } from '../memory/names.js';
 import type { Backend, Segment, SegmentHandle } from '../memory/segment.js';
 import { attachOrCreate, attachSegment, createSegment, nameOf, otherShape, unlink } from '../memory/shared-object.js';
 import { whenLinked } from '../memory/when-linked.js';
+import { checkRecordsFit, checkRecordsOf } from '../record/described-segment.js';
+import type { RecordDescription } from '../record/description.js';
+import { checkRecordType, type RecordOption, type RecordType } from '../record/record.js';
 import { checkWait, type WaitMode } from '../wait/adaptive-spin.js';
 import { type AttachOptions, checkWaitOptions, type WaitOptions } from '../wait/options.js';
 import {
@@ -18,8 +21,14 @@ import {
   leaveSubscriber,
   memberInfos,
 } from './broadcast-members.js';
-import { type BroadcastRingOptions, checkBroadcastOptions } from './broadcast-options.js';
+import {
+  type BroadcastRecordRingOptions,
+  type BroadcastRingOptions,
+  checkBroadcastOptions,
+} from './broadcast-options.js';
 import { BroadcastPublisher } from './broadcast-publisher.js';
+import { BroadcastRecordPublisher } from './broadcast-record-publisher.js';
+import { BroadcastRecordSubscriber } from './broadcast-record-subscriber.js';
 import { BroadcastSlots, broadcastByteLength, formatBroadcast, type OnSlow } from './broadcast-slots.js';
 import { BroadcastSubscriber, type SubscriberOptions } from './broadcast-subscriber.js';
 import { attachedParticipants, type ParticipantInfo } from './participants.js';
@@ -57,62 +66,112 @@ export interface BroadcastRingStats {
  * A ring of messages of up to `slotByteLength` bytes from any number of publishers to any number of subscribers, in
  * different processes or threads. All subscribers see the same messages in the same order; a publisher's messages are in
  * the order in which it published them.
+ *
+ * Made with a record type, its ends publish and read objects of that type: BroadcastRecordRing.
  */
-export class BroadcastRing implements Disposable {
+export class BroadcastRing<Publisher = BroadcastPublisher, Subscriber = BroadcastSubscriber> implements Disposable {
   readonly #segment: Segment;
+  readonly #record: RecordType | undefined;
   readonly #slots: BroadcastSlots;
   readonly #mode: WaitMode;
   readonly #ends = new Set<RingEnd>();
 
   /** @internal Use create() or attach(). */
-  private constructor(segment: Segment, mode?: WaitMode) {
+  private constructor(slots: BroadcastSlots, mode: WaitMode | undefined, record: RecordType | undefined) {
+    const { segment } = slots;
     this.#segment = segment;
-    this.#slots = new BroadcastSlots(segment);
+    this.#record = record;
+    this.#slots = slots;
     this.#mode = mode ?? this.#slots.shape.wait;
     collected.register(this, { segment }, this);
   }
 
+  /**
+   * Makes a ring of typed records. Other errors as without a record type.
+   * @throws {RangeError} for a record longer than a slot
+   */
+  static create<Description extends RecordDescription>(
+    options: BroadcastRecordRingOptions<Description>,
+  ): BroadcastRecordRing<Description>;
   /**
    * Makes a ring.
    * @throws {RangeError | TypeError} for options out of range, with the value
    * @throws {RingwayError} `EEXIST` if the name is taken; `ENOSPC` if the memory does not fit, before anything is used
    * @throws {RingwayError} `ERR_RINGWAY_NO_ADDON` for a name or `backend: 'shm'` where there is no addon
    */
-  static create(options: BroadcastRingOptions): BroadcastRing {
-    const { shared, shape } = checkBroadcastOptions(options);
+  static create(options: BroadcastRingOptions): BroadcastRing;
+  static create(options: AnyOptions): BroadcastRing<unknown, unknown> {
+    const { shared, shape, record } = checkBroadcastOptions(options);
     const format = (segment: Segment) => formatBroadcast(segment, shape);
-    return BroadcastRing.#open(createSegment(Constants.kindBroadcast, broadcastByteLength(shape), shared, format));
+    const byteLength = broadcastByteLength(shape);
+    const segment = createSegment(Constants.kindBroadcast, byteLength, shared, format, record?.text);
+    return BroadcastRing.#open(segment, undefined, record);
   }
 
+  /**
+   * Opens a ring of typed records. Other errors as without a record type.
+   * @throws {RingwayError} `ERR_RINGWAY_SHAPE` if it was made for records of another type, or for bytes; shows both
+   */
+  static attach<Description extends RecordDescription>(
+    target: string | SegmentHandle,
+    options: AttachOptions & RecordOption<Description>,
+  ): BroadcastRecordRing<Description>;
   /**
    * Opens a ring that another process or thread made.
    * @param target - a name, or the `handle` of a ring
    * @throws {RingwayError} `ENOENT` if there is none; `EACCES` if it is another user's
+   * @throws {RingwayError} `ERR_RINGWAY_SHAPE` if it was made for typed records; shows them
    * @throws {CorruptSegmentError} if it is no ring of this kind and version
    */
-  static attach(target: string | SegmentHandle, options: AttachOptions = {}): BroadcastRing {
+  static attach(target: string | SegmentHandle, options?: AttachOptions): BroadcastRing;
+  static attach(
+    target: string | SegmentHandle,
+    options: AttachOptions & Partial<RecordOption<RecordDescription>> = {},
+  ): BroadcastRing<unknown, unknown> {
+    const record = checkRecordType(options.record);
     const mode = options.wait === undefined ? undefined : checkWait(options.wait);
-    return BroadcastRing.#open(attachSegment(Constants.kindBroadcast, target, options), mode);
+    return BroadcastRing.#open(attachSegment(Constants.kindBroadcast, target, options), mode, record);
   }
 
   /**
-   * Opens the ring of that name, or makes it.
-   * @throws {RingwayError} `ERR_RINGWAY_SHAPE` if it is there with another shape; shows both
+   * Opens the ring of typed records of that name, or makes it.
+   * @throws {RingwayError} `ERR_RINGWAY_SHAPE` if it is there with another record type or of another shape; shows both
    */
-  static createOrAttach(options: BroadcastRingOptions & { name: string } & AttachOptions): BroadcastRing {
+  static createOrAttach<Description extends RecordDescription>(
+    options: BroadcastRecordRingOptions<Description> & { name: string } & AttachOptions,
+  ): BroadcastRecordRing<Description>;
+  /**
+   * Opens the ring of that name, or makes it.
+   * @throws {RingwayError} `ERR_RINGWAY_SHAPE` if it is there with another shape or record type; shows both
+   */
+  static createOrAttach(options: BroadcastRingOptions & { name: string } & AttachOptions): BroadcastRing;
+  static createOrAttach(options: AnyOptions & { name: string } & AttachOptions): BroadcastRing<unknown, unknown> {
     const name = checkName(options.name);
-    return attachOrCreate(
+    return attachOrCreate<BroadcastRing<unknown, unknown>>(
       () => BroadcastRing.attach(name, options),
       (ring) => checkShape(ring, options),
-      () => BroadcastRing.create(options),
+      () => BroadcastRing.create(options as BroadcastRingOptions),
     );
   }
 
   /**
+   * Waits until a ring of typed records of that name is created, and opens it.
+   * @throws {RingwayError} `ERR_RINGWAY_SHAPE` if it was made for records of another type, or for bytes; shows both
+   * @throws {TimeoutError} after `timeoutMs`
+   */
+  static whenCreated<Description extends RecordDescription>(
+    name: string,
+    options: WaitOptions & AttachOptions & RecordOption<Description>,
+  ): Promise<BroadcastRecordRing<Description>>;
+  /**
    * Waits until a ring of that name is created, and opens it.
    * @throws {TimeoutError} after `timeoutMs`
    */
-  static async whenCreated(name: string, options: WaitOptions & AttachOptions = {}): Promise<BroadcastRing> {
+  static whenCreated(name: string, options?: WaitOptions & AttachOptions): Promise<BroadcastRing>;
+  static async whenCreated(
+    name: string,
+    options: WaitOptions & AttachOptions = {},
+  ): Promise<BroadcastRing<unknown, unknown>> {
     checkName(name);
     checkWaitOptions(options);
     return whenLinked(name, options, () => BroadcastRing.attach(name, options));
@@ -126,9 +185,16 @@ export class BroadcastRing implements Disposable {
     unlink(name);
   }
 
-  static #open(segment: Segment, mode?: WaitMode): BroadcastRing {
+  static #open(
+    segment: Segment,
+    mode: WaitMode | undefined,
+    record: RecordType | undefined,
+  ): BroadcastRing<unknown, unknown> {
     try {
-      return new BroadcastRing(segment, mode);
+      checkRecordsOf(segment, record);
+      const slots = new BroadcastSlots(segment);
+      checkRecordsFit(segment, record, slots.shape.slotByteLength);
+      return new BroadcastRing(slots, mode, record);
     } catch (error) {
       segment.close();
       throw error;
@@ -198,11 +264,12 @@ export class BroadcastRing implements Disposable {
    * A new publisher.
    * @throws {RingwayError} `EUSERS` if there are `maxPublishers`, all alive
    */
-  publisher(): BroadcastPublisher {
+  publisher(): Publisher {
     this.#checkOpen();
     const number = enterPublisher(this.#slots);
     try {
-      return this.#keep(new BroadcastPublisher(this, this.#slots, this.#mode, number));
+      const bytes = this.#keep(new BroadcastPublisher(this, this.#slots, this.#mode, number));
+      return (this.#record === undefined ? bytes : new BroadcastRecordPublisher(bytes, this.#record)) as Publisher;
     } catch (error) {
       leavePublisher(this.#slots, number);
       throw error;
@@ -213,7 +280,7 @@ export class BroadcastRing implements Disposable {
    * A new subscriber, which sees all that is published from now on, or also what is still there.
    * @throws {RingwayError} `EUSERS` if there are `maxSubscribers`, all alive
    */
-  subscriber(options: SubscriberOptions = {}): BroadcastSubscriber {
+  subscriber(options: SubscriberOptions = {}): Subscriber {
     this.#checkOpen();
     const { from = 'latest' } = options;
     if (from !== 'latest' && from !== 'oldest') {
@@ -221,7 +288,8 @@ export class BroadcastRing implements Disposable {
     }
     const number = enterSubscriber(this.#slots);
     try {
-      return this.#keep(new BroadcastSubscriber(this, this.#slots, this.#mode, number, from));
+      const bytes = this.#keep(new BroadcastSubscriber(this, this.#slots, this.#mode, number, from));
+      return (this.#record === undefined ? bytes : new BroadcastRecordSubscriber(bytes, this.#record)) as Subscriber;
     } catch (error) {
       leaveSubscriber(this.#slots, number);
       throw error;
@@ -300,10 +368,18 @@ export class BroadcastRing implements Disposable {
   }
 }
 
+/** A ring of typed records. */
+export type BroadcastRecordRing<Description extends RecordDescription = RecordDescription> = BroadcastRing<
+  BroadcastRecordPublisher<Description>,
+  BroadcastRecordSubscriber<Description>
+>;
+
+type AnyOptions = BroadcastRingOptions | BroadcastRecordRingOptions<RecordDescription>;
+
 // The addon gives back what a collected ring held.
 const collected = closesWhenCollected();
 
-function checkShape(ring: BroadcastRing, options: BroadcastRingOptions): void {
+function checkShape(ring: BroadcastRing<unknown, unknown>, options: AnyOptions): void {
   const { slots, slotByteLength, onSlow, alignment, maxPublishers, maxSubscribers } =
     checkBroadcastOptions(options).shape;
   const there = shapeOf(ring);

@@ -11,6 +11,7 @@ import type { RecordDescription } from '../record/description.js';
 import { checkRecordType, type RecordOption, type RecordType } from '../record/record.js';
 import { checkWait, type WaitMode } from '../wait/adaptive-spin.js';
 import { type MpmcShape, mpmcByteLength } from './mpmc-slots.js';
+import { checkSlotByteLength } from './slot-options.js';
 import { checkAlignment } from './spsc-options.js';
 
 export interface MpmcRingOptions extends SharedOptions {
@@ -41,15 +42,9 @@ export function checkMpmcOptions(options: Partial<MpmcRecordRingOptions<RecordDe
   const shared = checkSharedOptions(options, 'slots and a slotByteLength');
   const record = checkRecordType(options.record);
   const { slots, wait = 'adaptive', alignment = 8 } = options;
-  const { slotByteLength = record?.byteLength } = options;
   checkInteger('maxParticipants', shared.maxParticipants, Constants.minParticipants, Constants.maxMpmcParticipants);
   checkInteger('slots', slots, 1, Constants.maxMpmcSlots);
-  checkInteger('slotByteLength', slotByteLength, 1, Constants.maxSlotByteLength);
-  if (record !== undefined && record.byteLength > slotByteLength) {
-    throw new RangeError(
-      `a record of ${record.byteLength} bytes does not fit into a slotByteLength of ${slotByteLength}`,
-    );
-  }
+  const slotByteLength = checkSlotByteLength(options.slotByteLength, record);
   checkAlignment(alignment);
   const shape: MpmcShape = {
     slots: Math.max(2 ** Math.ceil(Math.log2(slots)), Constants.minMpmcSlots),

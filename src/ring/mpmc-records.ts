@@ -1,41 +1,30 @@
 // A many-to-many ring of typed records, over the one of bytes.
 
-import { describe } from '../memory/names.js';
 import type { Backend, SegmentHandle } from '../memory/segment.js';
-import { RecordCodec } from '../record/codec.js';
+import { RecordDecoder, RecordEncoder } from '../record/codec.js';
 import type { RecordDescription } from '../record/description.js';
-import { checkHandler, InPlaceReader, InPlaceWriter, type ReadHandler, type WriteHandler } from '../record/in-place.js';
+import { InPlaceReader, InPlaceWriter, type ReadHandler, type WriteHandler } from '../record/in-place.js';
 import type { RecordInput, RecordType, ValueOf } from '../record/record.js';
 import type { WaitMode } from '../wait/adaptive-spin.js';
 import type { SyncWaitOptions, WaitOptions } from '../wait/options.js';
-import type { DrainHandler, Writer } from './in-place.js';
 import type { MpmcRing, MpmcRingStats } from './mpmc.js';
 import { RecordLease } from './record-lease.js';
 
 /** An MpmcRing of typed records. MpmcRing.create() and its kin make it, given a `record`. */
 export class MpmcRecordRing<Description extends RecordDescription = RecordDescription> implements Disposable {
   readonly #bytes: MpmcRing;
-  readonly #byteLength: number;
-  readonly #codec: RecordCodec<Description>;
+  readonly #encoder: RecordEncoder<Description>;
+  readonly #decoder: RecordDecoder<Description>;
   readonly #reading: InPlaceReader<Description>;
   readonly #writing: InPlaceWriter<Description>;
-  // Of the tryWrite() and the drain() that are running.
-  #writeHandler: WriteHandler<Description> | undefined;
-  #readHandler: ReadHandler<Description> | undefined;
-  readonly #writer: Writer;
-  readonly #reader: DrainHandler;
 
   /** @internal Use MpmcRing.create() or attach(). */
   constructor(bytes: MpmcRing, type: RecordType<Description>) {
     this.#bytes = bytes;
-    this.#byteLength = type.byteLength;
-    this.#codec = new RecordCodec(type);
+    this.#encoder = new RecordEncoder(type);
+    this.#decoder = new RecordDecoder(type);
     this.#reading = new InPlaceReader(type);
     this.#writing = new InPlaceWriter(type);
-    this.#writer = (memory, byteOffset) =>
-      this.#writing.write(this.#writeHandler as WriteHandler<Description>, memory, byteOffset);
-    this.#reader = (memory, byteOffset, byteLength) =>
-      this.#reading.read(this.#readHandler as ReadHandler<Description>, memory, byteOffset, byteLength) as void;
   }
 
   /** How many records fit, a power of two. */
@@ -96,7 +85,7 @@ export class MpmcRecordRing<Description extends RecordDescription = RecordDescri
    * @throws {RingwayError} `EPIPE` after end()
    */
   tryPush(record: RecordInput<Description>): boolean {
-    return this.#bytes.tryPush(this.#codec.encode(record));
+    return this.#bytes.tryPush(this.#encoder.encode(record));
   }
 
   /**
@@ -106,17 +95,13 @@ export class MpmcRecordRing<Description extends RecordDescription = RecordDescri
    * @throws {TimeoutError} after `timeoutMs`
    * @throws {RingwayError} `EPIPE` after end(), whoever called it
    */
-  push(record: RecordInput<Description>, options?: WaitOptions): Promise<void> {
-    try {
-      return this.#bytes.push(this.#codec.encode(record).slice(), options);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+  async push(record: RecordInput<Description>, options?: WaitOptions): Promise<void> {
+    await this.#bytes.push(this.#encoder.encodeCopy(record), options);
   }
 
   /** push() that blocks the thread. */
   pushSync(record: RecordInput<Description>, options?: SyncWaitOptions): void {
-    this.#bytes.pushSync(this.#codec.encode(record), options);
+    this.#bytes.pushSync(this.#encoder.encodeCopy(record), options);
   }
 
   /**
@@ -125,8 +110,7 @@ export class MpmcRecordRing<Description extends RecordDescription = RecordDescri
    * @throws {TypeError | RangeError} naming the field that does not fit in one of the records; none was taken
    */
   tryPushMany(records: readonly RecordInput<Description>[]): number {
-    if (!Array.isArray(records)) throw new TypeError(`records must be an array of objects, not ${describe(records)}`);
-    return this.#bytes.tryPushMany(records.map((record) => this.#codec.encode(record).slice()));
+    return this.#bytes.tryPushMany(this.#encoder.encodeMany(records));
   }
 
   /**
@@ -140,28 +124,17 @@ export class MpmcRecordRing<Description extends RecordDescription = RecordDescri
    * @throws {RingwayError} `EPIPE` after end(); `ERR_RINGWAY_BORROWED` within another handler that writes
    */
   tryWrite(handler: WriteHandler<Description>): boolean {
-    checkHandler(handler);
-    const outer = this.#writeHandler; // Of a handler that calls us: refused below.
-    this.#writeHandler = handler;
-    try {
-      return this.#bytes.tryWrite(this.#byteLength, this.#writer);
-    } finally {
-      this.#writeHandler = outer;
-    }
+    return this.#writing.tryWrite(this.#bytes, handler);
   }
 
   /** tryWrite() as soon as a slot is free; the handler is called then. Errors as of push(). */
-  write(handler: WriteHandler<Description>, options?: WaitOptions): Promise<void> {
-    try {
-      return this.#bytes.write(this.#byteLength, this.#writerOf(handler), options);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+  async write(handler: WriteHandler<Description>, options?: WaitOptions): Promise<void> {
+    await this.#bytes.write(this.#writing.byteLength, this.#writing.writerOf(handler), options);
   }
 
   /** write() that blocks the thread. */
   writeSync(handler: WriteHandler<Description>, options?: SyncWaitOptions): void {
-    this.#bytes.writeSync(this.#byteLength, this.#writerOf(handler), options);
+    this.#bytes.writeSync(this.#writing.byteLength, this.#writing.writerOf(handler), options);
   }
 
   /**
@@ -172,7 +145,7 @@ export class MpmcRecordRing<Description extends RecordDescription = RecordDescri
    */
   tryPop(): ValueOf<Description> | null {
     const bytes = this.#bytes.tryPop();
-    return bytes === null ? null : this.#codec.decode(bytes);
+    return bytes === null ? null : this.#decoder.decode(bytes);
   }
 
   /**
@@ -181,12 +154,12 @@ export class MpmcRecordRing<Description extends RecordDescription = RecordDescri
    * @throws {EndOfStreamError} after end(), when nothing is left that could still be delivered
    */
   async pop(options?: WaitOptions): Promise<ValueOf<Description>> {
-    return this.#codec.decode(await this.#bytes.pop(options));
+    return this.#decoder.decode(await this.#bytes.pop(options));
   }
 
   /** pop() that blocks the thread. */
   popSync(options?: SyncWaitOptions): ValueOf<Description> {
-    return this.#codec.decode(this.#bytes.popSync(options));
+    return this.#decoder.decode(this.#bytes.popSync(options));
   }
 
   /**
@@ -194,7 +167,7 @@ export class MpmcRecordRing<Description extends RecordDescription = RecordDescri
    * @returns those that were there, in order
    */
   tryPopMany(limit: number): ValueOf<Description>[] {
-    return this.#bytes.tryPopMany(limit).map((bytes) => this.#codec.decode(bytes));
+    return this.#bytes.tryPopMany(limit).map((bytes) => this.#decoder.decode(bytes));
   }
 
   /**
@@ -209,14 +182,7 @@ export class MpmcRecordRing<Description extends RecordDescription = RecordDescri
    * @throws {RingwayError} `ERR_RINGWAY_BORROWED` within another drain of this handle
    */
   drain(handler: ReadHandler<Description>, limit?: number): number {
-    checkHandler(handler);
-    const outer = this.#readHandler; // Of a handler that calls us: refused below.
-    this.#readHandler = handler;
-    try {
-      return this.#bytes.drain(this.#reader, limit);
-    } finally {
-      this.#readHandler = outer;
-    }
+    return this.#reading.drain(this.#bytes, handler, limit);
   }
 
   /**
@@ -226,17 +192,17 @@ export class MpmcRecordRing<Description extends RecordDescription = RecordDescri
    */
   tryTake(): RecordLease<Description> | null {
     const lease = this.#bytes.tryTake();
-    return lease === null ? null : new RecordLease(lease, this.#codec);
+    return lease === null ? null : new RecordLease(lease, this.#decoder);
   }
 
   /** tryTake() as soon as there is a record; errors as of pop(). */
   async take(options?: WaitOptions): Promise<RecordLease<Description>> {
-    return new RecordLease(await this.#bytes.take(options), this.#codec);
+    return new RecordLease(await this.#bytes.take(options), this.#decoder);
   }
 
   /** take() that blocks the thread. */
   takeSync(options?: SyncWaitOptions): RecordLease<Description> {
-    return new RecordLease(this.#bytes.takeSync(options), this.#codec);
+    return new RecordLease(this.#bytes.takeSync(options), this.#decoder);
   }
 
   /**
@@ -244,12 +210,12 @@ export class MpmcRecordRing<Description extends RecordDescription = RecordDescri
    * @returns those that were there, in order
    */
   tryTakeMany(limit: number): RecordLease<Description>[] {
-    return this.#bytes.tryTakeMany(limit).map((lease) => new RecordLease(lease, this.#codec));
+    return this.#bytes.tryTakeMany(limit).map((lease) => new RecordLease(lease, this.#decoder));
   }
 
   /** Leases until the end of the stream. Leaving the loop early nacks the last one, unless it was acked or nacked. */
   async *leases(): AsyncGenerator<RecordLease<Description>, void, undefined> {
-    for await (const lease of this.#bytes.leases()) yield new RecordLease(lease, this.#codec);
+    for await (const lease of this.#bytes.leases()) yield new RecordLease(lease, this.#decoder);
   }
 
   /** No more pushes, by anybody. See MpmcRing.end(). */
@@ -281,10 +247,5 @@ export class MpmcRecordRing<Description extends RecordDescription = RecordDescri
   unref(): this {
     this.#bytes.unref();
     return this;
-  }
-
-  #writerOf(handler: WriteHandler<Description>): Writer {
-    checkHandler(handler);
-    return (memory, byteOffset) => this.#writing.write(handler, memory, byteOffset);
   }
 }

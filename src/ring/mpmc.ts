@@ -16,7 +16,7 @@ import {
   unlink,
 } from '../memory/shared-object.js';
 import { whenLinked } from '../memory/when-linked.js';
-import { checkRecordsOf } from '../record/described-segment.js';
+import { checkRecordsFit, checkRecordsOf } from '../record/described-segment.js';
 import type { RecordDescription } from '../record/description.js';
 import { checkRecordType, type RecordOption, type RecordType } from '../record/record.js';
 import { checkWait, type WaitMode } from '../wait/adaptive-spin.js';
@@ -197,9 +197,7 @@ export class MpmcRing implements Disposable {
     try {
       checkRecordsOf(segment, record);
       const slots = new MpmcSlots(segment);
-      if (record !== undefined && record.byteLength > slots.shape.slotByteLength) {
-        throw new CorruptSegmentError(`${segment.label} contradicts itself: its records do not fit into its slots`);
-      }
+      checkRecordsFit(segment, record, slots.shape.slotByteLength);
       return new MpmcRing(slots, mode);
     } catch (error) {
       segment.close();

@@ -1,6 +1,6 @@
 // A typed record that was taken from a many-to-many ring and is not done yet.
 
-import type { RecordCodec } from '../record/codec.js';
+import type { RecordDecoder } from '../record/codec.js';
 import type { RecordDescription } from '../record/description.js';
 import type { ValueOf } from '../record/record.js';
 import type { Lease } from './lease.js';
@@ -8,12 +8,12 @@ import type { Lease } from './lease.js';
 /** One record that is this process's until it is acked; nacked, or its process dead, it is delivered again. */
 export class RecordLease<Description extends RecordDescription = RecordDescription> implements Disposable {
   readonly #lease: Lease;
-  readonly #codec: RecordCodec<Description>;
+  readonly #decoder: RecordDecoder<Description>;
 
   /** @internal */
-  constructor(lease: Lease, codec: RecordCodec<Description>) {
+  constructor(lease: Lease, decoder: RecordDecoder<Description>) {
     this.#lease = lease;
-    this.#codec = codec;
+    this.#decoder = decoder;
   }
 
   /**
@@ -22,7 +22,7 @@ export class RecordLease<Description extends RecordDescription = RecordDescripti
    * @throws {CorruptSegmentError} if it cannot be a record of this type
    */
   get value(): ValueOf<Description> {
-    return this.#codec.decode(this.#lease.bytes);
+    return this.#decoder.decode(this.#lease.bytes);
   }
 
   /** How often the record has been handed out, this time included. At least 2 if it came again. */

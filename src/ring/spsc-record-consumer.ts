@@ -1,76 +1,32 @@
 // The reading end of an SPSC ring of typed records, over the one that reads bytes.
 
-import { RecordCodec } from '../record/codec.js';
+import { RecordDecoder } from '../record/codec.js';
 import type { RecordDescription } from '../record/description.js';
-import { checkHandler, InPlaceReader, type ReadHandler } from '../record/in-place.js';
+import { InPlaceReader, type ReadHandler } from '../record/in-place.js';
 import type { RecordType, ValueOf } from '../record/record.js';
-import type { DrainHandler } from './in-place.js';
+import { RecordEnd } from './record-end.js';
+import { RecordPeek } from './record-peek.js';
 import type { RingWaitOptions, SyncRingWaitOptions } from './ring-end.js';
 import type { SpscConsumer } from './spsc-consumer.js';
-import type { Peek } from './views.js';
-
-/** One record that keeps its room in the ring until it is released. */
-export class RecordPeek<Description extends RecordDescription = RecordDescription> implements Disposable {
-  readonly #peek: Peek;
-  readonly #codec: RecordCodec<Description>;
-
-  /** @internal */
-  constructor(peek: Peek, codec: RecordCodec<Description>) {
-    this.#peek = peek;
-    this.#codec = codec;
-  }
-
-  /**
-   * The record as a plain object, a copy.
-   * @throws {ClosedError} after release or the ring's close
-   * @throws {CorruptSegmentError} if it cannot be a record of this type
-   */
-  get value(): ValueOf<Description> {
-    return this.#codec.decode(this.#peek.bytes);
-  }
-
-  /**
-   * Gives the record's room back to the producer.
-   * @throws {RingwayError} `ERR_RINGWAY_STATE` if it was released already
-   * @throws {ClosedError} after the ring's close
-   */
-  release(): void {
-    this.#peek.release();
-  }
-
-  /** Releases what was not released. */
-  [Symbol.dispose](): void {
-    this.#peek[Symbol.dispose]();
-  }
-}
 
 /** The reading end of a ring of typed records. One process or thread holds it at a time. */
 export class SpscRecordConsumer<Description extends RecordDescription = RecordDescription>
-  implements AsyncIterable<ValueOf<Description>>, Disposable
+  extends RecordEnd<SpscConsumer>
+  implements AsyncIterable<ValueOf<Description>>
 {
-  readonly #bytes: SpscConsumer;
-  readonly #codec: RecordCodec<Description>;
+  readonly #decoder: RecordDecoder<Description>;
   readonly #inPlace: InPlaceReader<Description>;
-  #handler: ReadHandler<Description> | undefined; // Of the drain() that is running.
-  readonly #reader: DrainHandler;
 
   /** @internal */
   constructor(bytes: SpscConsumer, type: RecordType<Description>) {
-    this.#bytes = bytes;
-    this.#codec = new RecordCodec(type);
+    super(bytes);
+    this.#decoder = new RecordDecoder(type);
     this.#inPlace = new InPlaceReader(type);
-    this.#reader = (memory, byteOffset, byteLength) =>
-      this.#inPlace.read(this.#handler as ReadHandler<Description>, memory, byteOffset, byteLength) as void;
-  }
-
-  /** Whether this end was closed, by itself or with its ring. */
-  get closed(): boolean {
-    return this.#bytes.closed;
   }
 
   /** True when the producer was closed or its process died, and everything was read. Asks the kernel if need be. */
   get ended(): boolean {
-    return this.#bytes.ended;
+    return this.bytes.ended;
   }
 
   /**
@@ -80,8 +36,8 @@ export class SpscRecordConsumer<Description extends RecordDescription = RecordDe
    * @throws {CorruptSegmentError} if what is there cannot be a record of this type
    */
   tryPop(): ValueOf<Description> | null {
-    const bytes = this.#bytes.tryPop();
-    return bytes === null ? null : this.#codec.decode(bytes);
+    const bytes = this.bytes.tryPop();
+    return bytes === null ? null : this.#decoder.decode(bytes);
   }
 
   /**
@@ -91,12 +47,12 @@ export class SpscRecordConsumer<Description extends RecordDescription = RecordDe
    * @throws {PeerDiedError} when all was read and the producer's process died
    */
   async pop(options?: RingWaitOptions): Promise<ValueOf<Description>> {
-    return this.#codec.decode(await this.#bytes.pop(options));
+    return this.#decoder.decode(await this.bytes.pop(options));
   }
 
   /** pop() that blocks the thread. */
   popSync(options?: SyncRingWaitOptions): ValueOf<Description> {
-    return this.#codec.decode(this.#bytes.popSync(options));
+    return this.#decoder.decode(this.bytes.popSync(options));
   }
 
   /**
@@ -104,7 +60,7 @@ export class SpscRecordConsumer<Description extends RecordDescription = RecordDe
    * @returns those that were there, in order
    */
   tryPopMany(limit: number): ValueOf<Description>[] {
-    return this.#bytes.tryPopMany(limit).map((bytes) => this.#codec.decode(bytes));
+    return this.bytes.tryPopMany(limit).map((bytes) => this.#decoder.decode(bytes));
   }
 
   /**
@@ -118,14 +74,7 @@ export class SpscRecordConsumer<Description extends RecordDescription = RecordDe
    * @throws {CorruptSegmentError} if what is there cannot be a record of this type; it stays
    */
   drain(handler: ReadHandler<Description>, limit?: number): number {
-    checkHandler(handler);
-    const outer = this.#handler; // Of a handler that calls us: refused below.
-    this.#handler = handler;
-    try {
-      return this.#bytes.drain(this.#reader, limit);
-    } finally {
-      this.#handler = outer;
-    }
+    return this.#inPlace.drain(this.bytes, handler, limit);
   }
 
   /**
@@ -134,55 +83,32 @@ export class SpscRecordConsumer<Description extends RecordDescription = RecordDe
    * @returns `null` when the ring is empty
    */
   tryPeek(): RecordPeek<Description> | null {
-    const peek = this.#bytes.tryPeek();
-    return peek === null ? null : new RecordPeek(peek, this.#codec);
+    const peek = this.bytes.tryPeek();
+    return peek === null ? null : new RecordPeek(peek, this.#decoder);
   }
 
   /** tryPeek() as soon as there is a record; errors as of pop(). */
   async peek(options?: RingWaitOptions): Promise<RecordPeek<Description>> {
-    return new RecordPeek(await this.#bytes.peek(options), this.#codec);
+    return new RecordPeek(await this.bytes.peek(options), this.#decoder);
   }
 
   /** peek() that blocks the thread. */
   peekSync(options?: SyncRingWaitOptions): RecordPeek<Description> {
-    return new RecordPeek(this.#bytes.peekSync(options), this.#codec);
+    return new RecordPeek(this.bytes.peekSync(options), this.#decoder);
   }
 
   /** Waits until there is a record; takes nothing. Errors as of pop(). */
   ready(options?: RingWaitOptions): Promise<void> {
-    return this.#bytes.ready(options);
+    return this.bytes.ready(options);
   }
 
   /** ready() that blocks the thread. */
   readySync(options?: SyncRingWaitOptions): void {
-    this.#bytes.readySync(options);
+    this.bytes.readySync(options);
   }
 
   /** Records until the producer is closed. Throws PeerDiedError when its process died. */
   async *[Symbol.asyncIterator](): AsyncGenerator<ValueOf<Description>, void, undefined> {
-    for await (const bytes of this.#bytes) yield this.#codec.decode(bytes);
-  }
-
-  /**
-   * Gives the role back. Pending operations are rejected with ClosedError, a peek is released. Idempotent.
-   */
-  close(): void {
-    this.#bytes.close();
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
-  }
-
-  /** A pending asynchronous operation keeps the process alive: the default. */
-  ref(): this {
-    this.#bytes.ref();
-    return this;
-  }
-
-  /** Lets the process end though an operation is pending. */
-  unref(): this {
-    this.#bytes.unref();
-    return this;
+    for await (const bytes of this.bytes) yield this.#decoder.decode(bytes);
   }
 }

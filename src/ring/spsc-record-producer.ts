@@ -1,36 +1,25 @@
 // The writing end of an SPSC ring of typed records, over the one that writes bytes.
 
-import { describe } from '../memory/names.js';
-import { RecordCodec } from '../record/codec.js';
+import { RecordEncoder } from '../record/codec.js';
 import type { RecordDescription } from '../record/description.js';
-import { checkHandler, InPlaceWriter, type WriteHandler } from '../record/in-place.js';
+import { InPlaceWriter, type WriteHandler } from '../record/in-place.js';
 import type { RecordInput, RecordType } from '../record/record.js';
-import type { Writer } from './in-place.js';
+import { RecordEnd } from './record-end.js';
 import type { RingWaitOptions, SyncRingWaitOptions } from './ring-end.js';
 import type { SpscProducer } from './spsc-producer.js';
 
 /** The writing end of a ring of typed records. One process or thread holds it at a time. */
-export class SpscRecordProducer<Description extends RecordDescription = RecordDescription> implements Disposable {
-  readonly #bytes: SpscProducer;
-  readonly #byteLength: number;
-  readonly #codec: RecordCodec<Description>;
+export class SpscRecordProducer<
+  Description extends RecordDescription = RecordDescription,
+> extends RecordEnd<SpscProducer> {
+  readonly #encoder: RecordEncoder<Description>;
   readonly #inPlace: InPlaceWriter<Description>;
-  #handler: WriteHandler<Description> | undefined; // Of the tryWrite() or tryWriteMany() that is running.
-  readonly #writer: Writer;
 
   /** @internal */
   constructor(bytes: SpscProducer, type: RecordType<Description>) {
-    this.#bytes = bytes;
-    this.#byteLength = type.byteLength;
-    this.#codec = new RecordCodec(type);
+    super(bytes);
+    this.#encoder = new RecordEncoder(type);
     this.#inPlace = new InPlaceWriter(type);
-    this.#writer = (memory, byteOffset) =>
-      this.#inPlace.write(this.#handler as WriteHandler<Description>, memory, byteOffset);
-  }
-
-  /** Whether this end was closed, by itself or with its ring. */
-  get closed(): boolean {
-    return this.#bytes.closed;
   }
 
   /**
@@ -41,7 +30,7 @@ export class SpscRecordProducer<Description extends RecordDescription = RecordDe
    * @throws {TypeError | RangeError} naming the field that is missing, unknown, or has a value that does not fit
    */
   tryPush(record: RecordInput<Description>): boolean {
-    return this.#bytes.tryPush(this.#codec.encode(record));
+    return this.bytes.tryPush(this.#encoder.encode(record));
   }
 
   /**
@@ -52,17 +41,13 @@ export class SpscRecordProducer<Description extends RecordDescription = RecordDe
    * @throws {PeerDiedError} when there is no room and the consumer's process died
    * @throws {RingwayError} `EPIPE` when there is no room and the consumer was closed
    */
-  push(record: RecordInput<Description>, options?: RingWaitOptions): Promise<void> {
-    try {
-      return this.#bytes.push(this.#codec.encode(record).slice(), options);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+  async push(record: RecordInput<Description>, options?: RingWaitOptions): Promise<void> {
+    await this.bytes.push(this.#encoder.encodeCopy(record), options);
   }
 
   /** push() that blocks the thread. */
   pushSync(record: RecordInput<Description>, options?: SyncRingWaitOptions): void {
-    this.#bytes.pushSync(this.#codec.encode(record), options);
+    this.bytes.pushSync(this.#encoder.encodeCopy(record), options);
   }
 
   /**
@@ -71,8 +56,7 @@ export class SpscRecordProducer<Description extends RecordDescription = RecordDe
    * @throws {TypeError | RangeError} naming the field that does not fit in one of the records; none was taken
    */
   tryPushMany(records: readonly RecordInput<Description>[]): number {
-    if (!Array.isArray(records)) throw new TypeError(`records must be an array of objects, not ${describe(records)}`);
-    return this.#bytes.tryPushMany(records.map((record) => this.#codec.encode(record).slice()));
+    return this.bytes.tryPushMany(this.#encoder.encodeMany(records));
   }
 
   /**
@@ -85,14 +69,7 @@ export class SpscRecordProducer<Description extends RecordDescription = RecordDe
    * @throws {TypeError} if the handler returns a promise
    */
   tryWrite(handler: WriteHandler<Description>): boolean {
-    checkHandler(handler);
-    const outer = this.#handler; // Of a handler that calls us: refused below.
-    this.#handler = handler;
-    try {
-      return this.#bytes.tryWrite(this.#byteLength, this.#writer);
-    } finally {
-      this.#handler = outer;
-    }
+    return this.#inPlace.tryWrite(this.bytes, handler);
   }
 
   /**
@@ -103,55 +80,16 @@ export class SpscRecordProducer<Description extends RecordDescription = RecordDe
    * @throws {TypeError} if the handler returns a promise
    */
   tryWriteMany(count: number, handler: WriteHandler<Description>): number {
-    checkHandler(handler);
-    const outer = this.#handler; // Of a handler that calls us: refused below.
-    this.#handler = handler;
-    try {
-      return this.#bytes.tryWriteMany(count, this.#byteLength, this.#writer);
-    } finally {
-      this.#handler = outer;
-    }
+    return this.#inPlace.tryWriteMany(this.bytes, count, handler);
   }
 
   /** tryWrite() as soon as there is room; the handler is called then. Errors as of push(). */
-  write(handler: WriteHandler<Description>, options?: RingWaitOptions): Promise<void> {
-    try {
-      return this.#bytes.write(this.#byteLength, this.#writerOf(handler), options);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+  async write(handler: WriteHandler<Description>, options?: RingWaitOptions): Promise<void> {
+    await this.bytes.write(this.#inPlace.byteLength, this.#inPlace.writerOf(handler), options);
   }
 
   /** write() that blocks the thread. */
   writeSync(handler: WriteHandler<Description>, options?: SyncRingWaitOptions): void {
-    this.#bytes.writeSync(this.#byteLength, this.#writerOf(handler), options);
-  }
-
-  /**
-   * Gives the role back. Pending operations are rejected with ClosedError. Idempotent.
-   */
-  close(): void {
-    this.#bytes.close();
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
-  }
-
-  /** A pending asynchronous operation keeps the process alive: the default. */
-  ref(): this {
-    this.#bytes.ref();
-    return this;
-  }
-
-  /** Lets the process end though an operation is pending. */
-  unref(): this {
-    this.#bytes.unref();
-    return this;
-  }
-
-  #writerOf(handler: WriteHandler<Description>): Writer {
-    checkHandler(handler);
-    return (memory, byteOffset) => this.#inPlace.write(handler, memory, byteOffset);
+    this.bytes.writeSync(this.#inPlace.byteLength, this.#inPlace.writerOf(handler), options);
   }
 }

@@ -1,6 +1,6 @@
 // A ring for one producer and one consumer: how it is made, found and shared. The ends are in files of their own.
 
-import { ClosedError, CorruptSegmentError, RoleTakenError } from '../errors.js';
+import { ClosedError, RoleTakenError } from '../errors.js';
 import { Constants, EndCounters, EventCountWords, RecordHeader, SpscHeader } from '../layout.js';
 import { closesWhenCollected } from '../memory/collected.js';
 import { prepareSleep } from '../memory/event-count.js';
@@ -8,7 +8,7 @@ import { checkName } from '../memory/names.js';
 import type { Backend, Segment, SegmentHandle } from '../memory/segment.js';
 import { attachOrCreate, attachSegment, createSegment, nameOf, otherShape, unlink } from '../memory/shared-object.js';
 import { whenLinked } from '../memory/when-linked.js';
-import { checkRecordsOf } from '../record/described-segment.js';
+import { checkRecordsFit, checkRecordsOf } from '../record/described-segment.js';
 import type { RecordDescription } from '../record/description.js';
 import { checkRecordType, type RecordOption, type RecordType } from '../record/record.js';
 import { checkWait, type WaitMode } from '../wait/adaptive-spin.js';
@@ -189,9 +189,7 @@ export class SpscRing<Producer = SpscProducer, Consumer = SpscConsumer> implemen
     try {
       checkRecordsOf(segment, record);
       const layout = bindSpsc(segment, mode);
-      if (record !== undefined && record.byteLength > layout.maxRecordByteLength) {
-        throw new CorruptSegmentError(`${segment.label} contradicts itself: its records do not fit into it`);
-      }
+      checkRecordsFit(segment, record, layout.maxRecordByteLength);
       return new SpscRing(segment, layout, record);
     } catch (error) {
       segment.close();
