@@ -48,6 +48,11 @@ export class BroadcastSubscriber extends RingEnd implements AsyncIterable<Uint8A
   #peek: BroadcastPeek | undefined;
   readonly #peeker: Peeker;
   #scratch: Uint8Array | undefined;
+  // What the next sleep turns on: whether the last publisher was on its way out when we looked before we announced
+  // ourselves, and whether there are publishers since then.
+  #mayEnd = false;
+  #announced = false;
+  #hasPublishers = false;
 
   /** @internal `number` is that of an entry that is joining. */
   constructor(ring: object, slots: BroadcastSlots, mode: WaitMode, number: number, from: 'latest' | 'oldest') {
@@ -239,18 +244,29 @@ export class BroadcastSubscriber extends RingEnd implements AsyncIterable<Uint8A
 
   /** @internal */
   hasMoved(watched: number): boolean {
-    return !this.#slots.isBefore(watched, this.#position);
+    if (!this.#slots.isBefore(watched, this.#position)) return true;
+    if (!this.#announced || !this.#mayEnd || this.#hasPublishers) return false;
+    this.#mayEnd = false; // One look more is enough: one who waits for a replacement sleeps after it.
+    return true;
   }
 
   /** @internal */
   prepare(): number {
-    return prepareSleep(this.segment.words, this.#slots.published);
+    const sequence = prepareSleep(this.segment.words, this.#slots.published);
+    this.#announced = true;
+    this.#hasPublishers = this.#publishers().length > 0; // M: whoever leaves after this look finds us asleep.
+    return sequence;
   }
 
   /** @internal */
   peerGone(word: number): Error | undefined {
+    this.#announced = this.#mayEnd = false;
     const how = howPublishersWent(word);
-    if (how === undefined || this.#publishers().length > 0) return undefined;
+    if (how === undefined) return undefined;
+    if (this.#publishers().length > 0) {
+      this.#mayEnd = true;
+      return undefined;
+    }
     const { label } = this.segment;
     if (how === 'closed') {
       return new EndOfStreamError(`the last publisher of ${label} was closed and everything was read`);
@@ -261,7 +277,7 @@ export class BroadcastSubscriber extends RingEnd implements AsyncIterable<Uint8A
 
   /** @internal */
   peerHeld(): boolean {
-    return this.segment.judgesDeath && this.#publishers().length > 0;
+    return this.segment.judgesDeath && this.#hasPublishers;
   }
 
   /** @internal */
