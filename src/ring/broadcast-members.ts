@@ -51,6 +51,11 @@ export function* activeSubscribers(slots: BroadcastSlots): Generator<{ number: n
   }
 }
 
+/** The word of a subscriber's entry. */
+export function subscriberWord(slots: BroadcastSlots, number: number): number {
+  return Atomics.load(slots.segment.words, wordOf(slots, 'subscriber', number)); // M.
+}
+
 /** Asks whether a member lives, and frees what it held if not. */
 export function settleMember(slots: BroadcastSlots, word: number): void {
   const { segment } = slots;

@@ -267,6 +267,8 @@ export class BroadcastSubscriber extends RingEnd implements AsyncIterable<Uint8A
       this.#mayEnd = true;
       return undefined;
     }
+    // M. One may have come, to an entry that we had passed, before the last one that we looked for left.
+    if (Atomics.load(this.segment.words, this.role >> 2) !== word) return undefined;
     const { label } = this.segment;
     if (how === 'closed') {
       return new EndOfStreamError(`the last publisher of ${label} was closed and everything was read`);
@@ -287,9 +289,10 @@ export class BroadcastSubscriber extends RingEnd implements AsyncIterable<Uint8A
   }
 
   /** @internal */
-  peerIsHere(): boolean {
+  peerIsHere(word: number): boolean {
     const publishers = this.#publishers();
-    return publishers.length > 0 && publishers.every((word) => isOwn(this.#slots, word));
+    if (publishers.length === 0 || !publishers.every((publisher) => isOwn(this.#slots, publisher))) return false;
+    return Atomics.load(this.segment.words, this.role >> 2) === word; // M, as in peerGone().
   }
 
   protected override endLoans(): void {
