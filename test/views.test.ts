@@ -555,6 +555,22 @@ describe('RINGWAY_DEBUG=views', () => {
       });
     }
 
+    it(`leaves displaced messages that a subscriber of a broadcast ring still reads (${backend})`, async () => {
+      const end = await runScript(
+        `const ring = ringway.BroadcastRing.create(
+           { slots: 2, slotByteLength: 4, onSlow: 'block', maxPublishers: 2, backend: '${backend}' });
+         const publishers = [ring.publisher(), ring.publisher()];
+         const subscriber = ring.subscriber();
+         publishers[0].tryPublish(new Uint8Array([1]));
+         const claims = publishers.map((publisher) => publisher.tryClaim(1));
+         claims.forEach((claim, i) => { claim.bytes[0] = 2 + i; claim.commit(); });
+         print(subscriber.tryReadMany(3).join());
+         ring.close();`,
+        { env: { RINGWAY_DEBUG: 'views' } },
+      );
+      expect(end).toMatchObject({ code: 0, errors: '', lines: ['1,2,3'] });
+    });
+
     it(`fills the slots of broadcast rings that nobody reads any more with 0xDB (${backend})`, async () => {
       const image =
         backend === 'sab'

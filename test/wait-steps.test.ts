@@ -187,6 +187,20 @@ const subscriberCases: Record<string, BroadcastCase> = {
       expected: 'ERR_RINGWAY_END',
     };
   },
+  'a subscriber, and a publisher that takes the place of another one before the last one is closed': (ring, other) => {
+    const subscriber = ring.subscriber();
+    const publishers = [other.publisher(), other.publisher()];
+    publishers[0]?.close();
+    return {
+      wait: () => subscriber.read(),
+      act: () => {
+        publishers[0] = other.publisher();
+        publishers[1]?.close();
+      },
+      finish: () => publishers[0]?.tryPublish(recordOf(9)),
+      expected: recordOf(9),
+    };
+  },
   'a subscriber, and the last publisher that publishes once more before it is closed': (ring, other) => {
     const subscriber = ring.subscriber();
     const publisher = other.publisher();
@@ -310,5 +324,21 @@ for (const backend of BACKENDS) {
     for (const [name, prepare] of Object.entries(publisherCases)) {
       it(name, () => atEveryStep(prepare, broadcast('block')));
     }
+
+    it('a publisher goes on when the subscriber that held it up stops in the middle of leaving', () => {
+      const { ring, other } = broadcast('block')();
+      const publisher = ring.publisher();
+      const slow = other.subscriber();
+      publisher.tryPublishMany(FULL);
+      expect(publisher.tryPublish(recordOf(1))).toBe(false);
+      Object.assign(Atomics, {
+        add: () => {
+          throw new Error('stopped'); // Its entry is free; nobody was told.
+        },
+      });
+      expect(() => slow.close()).toThrow('stopped');
+      Object.assign(Atomics, real);
+      expect(publisher.tryPublish(recordOf(1))).toBe(true);
+    });
   });
 }

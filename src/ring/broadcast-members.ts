@@ -52,12 +52,13 @@ export function* activeSubscribers(slots: BroadcastSlots): Generator<{ number: n
   }
 }
 
-/** The same for one number, without allocating. */
-export function isActiveSubscriber(slots: BroadcastSlots, number: number): boolean {
-  return isActive(Atomics.load(slots.segment.words, wordOf(slots, 'subscriber', number))); // M.
+/** The word of a subscriber's entry. */
+export function subscriberWord(slots: BroadcastSlots, number: number): number {
+  return Atomics.load(slots.segment.words, wordOf(slots, 'subscriber', number)); // M.
 }
 
-function isActive(word: number): boolean {
+/** Whether the word of a subscriber's entry says that its cursor counts. */
+export function isActive(word: number): boolean {
   return (word & PHASE_MASK) === Constants.memberActive;
 }
 

@@ -204,7 +204,15 @@ export class BroadcastPublisher extends RingEnd {
 
   // P3. What our spare held was read, so we may write there; publishing displaces a message, but writes nowhere else.
   #hasRoom(): boolean {
-    if (!this.#slots.blocks || this.#room.isThere()) return true;
+    if (!this.#slots.blocks) return true;
+    const hasRoom = this.#readersLeaveRoom();
+    // Not before: while it waits, the message that our spare held may still be read.
+    if (DEBUG_VIEWS && hasRoom) this.#poisonSpare();
+    return hasRoom;
+  }
+
+  #readersLeaveRoom(): boolean {
+    if (this.#room.isThere()) return true;
     if (!this.segment.judgesDeath) return false;
     // Who only ever tries would be held up by the dead for ever.
     const now = performance.now();
@@ -223,10 +231,11 @@ export class BroadcastPublisher extends RingEnd {
   #publish(byteLength: number): void {
     this.#spare = this.#slots.publish(this.#number, this.#spare, byteLength);
     this.segment.doubles[(this.counters + EndCounters.records) >> 3]++;
-    // Where publishers wait, what we displaced may have to be read still.
-    if (DEBUG_VIEWS && !this.#slots.blocks) {
-      poison(this.segment, this.#slots.payloadOf(this.#spare), this.#slots.shape.slotByteLength);
-    }
+    if (DEBUG_VIEWS && !this.#slots.blocks) this.#poisonSpare();
+  }
+
+  #poisonSpare(): void {
+    poison(this.segment, this.#slots.payloadOf(this.#spare), this.#slots.shape.slotByteLength);
   }
 
   #tell(): void {

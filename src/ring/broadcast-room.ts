@@ -11,7 +11,7 @@
 //     As in event_count.hpp, A. Only a subscriber that held somebody up tells, since the others change nothing.
 
 import { SubscriberEntry } from '../layout.js';
-import { activeSubscribers, isActiveSubscriber, settleMember, subscribersEver } from './broadcast-members.js';
+import { activeSubscribers, isActive, settleMember, subscribersEver, subscriberWord } from './broadcast-members.js';
 import type { BroadcastSlots } from './broadcast-slots.js';
 
 export class Room {
@@ -21,6 +21,7 @@ export class Room {
   #seen: number; // What `subscribing` was when the cursors were looked at.
   #least = 0; // No cursor is below this position.
   #slowest = -1; // The subscriber that stood there; -1 if nobody did.
+  #slowestWord = 0; // Its entry's word.
 
   constructor(slots: BroadcastSlots) {
     this.#slots = slots;
@@ -35,7 +36,7 @@ export class Room {
     const tail = this.#slots.tail;
     if (subscribing === this.#seen) {
       if (((tail - this.#least) | 0) < this.#slots.shape.slots) return true;
-      if (this.#slowest >= 0 && this.#cursorOf(this.#slowest) === this.#least) return false;
+      if (this.#slowestIsThere()) return false;
     }
     return this.#scan(subscribing, tail);
   }
@@ -63,17 +64,25 @@ export class Room {
     for (const word of this.blockers()) settleMember(this.#slots, word);
   }
 
+  // The entry's word too: who stops or dies on its way out may have freed its entry without changing `subscribing`.
+  #slowestIsThere(): boolean {
+    if (this.#slowest < 0 || this.#cursorOf(this.#slowest) !== this.#least) return false;
+    return subscriberWord(this.#slots, this.#slowest) === this.#slowestWord;
+  }
+
   // By number, since a generator allocates and publishers must not.
   #scan(subscribing: number, tail: number): boolean {
     let most = 0;
     this.#slowest = -1;
-    const count = subscribersEver(this.#slots);
-    for (let number = 0; number < count; number++) {
-      if (!isActiveSubscriber(this.#slots, number)) continue;
+    const ever = subscribersEver(this.#slots);
+    for (let number = 0; number < ever; number++) {
+      const word = subscriberWord(this.#slots, number);
+      if (!isActive(word)) continue;
       const behind = (tail - this.#cursorOf(number)) | 0;
       if (behind <= most) continue;
       most = behind;
       this.#slowest = number;
+      this.#slowestWord = word;
     }
     this.#seen = subscribing;
     this.#least = (tail - most) | 0;

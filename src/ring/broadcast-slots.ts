@@ -306,8 +306,8 @@ export class BroadcastSlots {
       const slot = this.#slotOf(Atomics.load(words, this.#cellOf(last)));
       const found = Atomics.load(words, slot + POSITION);
       const laps = Atomics.load(words, slot + LAPS);
+      if (this.displaced(last)) continue; // After both: where positions wrap, a later owner has other laps.
       if (found !== last) {
-        if (this.displaced(last)) continue;
         throw this.corrupt(`the last message's position is ${found >>> 0} and not ${last >>> 0}`);
       }
       const position = (tail - back) | 0;

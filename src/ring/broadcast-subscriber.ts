@@ -52,6 +52,11 @@ export class BroadcastSubscriber extends RingEnd implements AsyncIterable<Uint8A
   #peek: BroadcastPeek | undefined;
   readonly #peeker: Peeker;
   #scratch: Scratch | undefined;
+  // What the next sleep turns on: whether the last publisher was on its way out when we looked before we announced
+  // ourselves, and whether there are publishers since then.
+  #mayEnd = false;
+  #announced = false;
+  #hasPublishers = false;
 
   /** @internal `number` is that of an entry that is joining. */
   constructor(ring: object, slots: BroadcastSlots, mode: WaitMode, number: number, from: 'latest' | 'oldest') {
@@ -243,18 +248,31 @@ export class BroadcastSubscriber extends RingEnd implements AsyncIterable<Uint8A
 
   /** @internal */
   hasMoved(watched: number): boolean {
-    return !this.#slots.isBefore(watched, this.#position);
+    if (!this.#slots.isBefore(watched, this.#position)) return true;
+    if (!this.#announced || !this.#mayEnd || this.#hasPublishers) return false;
+    this.#mayEnd = false; // One look more is enough: one who waits for a replacement sleeps after it.
+    return true;
   }
 
   /** @internal */
   prepare(): number {
-    return prepareSleep(this.segment.words, this.#slots.published);
+    const sequence = prepareSleep(this.segment.words, this.#slots.published);
+    this.#announced = true;
+    this.#hasPublishers = this.#publishers().length > 0; // M: whoever leaves after this look finds us asleep.
+    return sequence;
   }
 
   /** @internal */
   peerGone(word: number): Error | undefined {
+    this.#announced = this.#mayEnd = false;
     const how = howPublishersWent(word);
-    if (how === undefined || this.#publishers().length > 0) return undefined;
+    if (how === undefined) return undefined;
+    if (this.#publishers().length > 0) {
+      this.#mayEnd = true;
+      return undefined;
+    }
+    // M. One may have come, to an entry that we had passed, before the last one that we looked for left.
+    if (Atomics.load(this.segment.words, this.role >> 2) !== word) return undefined;
     const { label } = this.segment;
     if (how === 'closed') {
       return new EndOfStreamError(`the last publisher of ${label} was closed and everything was read`);
@@ -265,7 +283,7 @@ export class BroadcastSubscriber extends RingEnd implements AsyncIterable<Uint8A
 
   /** @internal */
   peerHeld(): boolean {
-    return this.segment.judgesDeath && this.#publishers().length > 0;
+    return this.segment.judgesDeath && this.#hasPublishers;
   }
 
   /** @internal */
@@ -275,9 +293,10 @@ export class BroadcastSubscriber extends RingEnd implements AsyncIterable<Uint8A
   }
 
   /** @internal */
-  peerIsHere(): boolean {
+  peerIsHere(word: number): boolean {
     const publishers = this.#publishers();
-    return publishers.length > 0 && publishers.every((word) => isOwn(this.#slots, word));
+    if (publishers.length === 0 || !publishers.every((publisher) => isOwn(this.#slots, publisher))) return false;
+    return Atomics.load(this.segment.words, this.role >> 2) === word; // M, as in peerGone().
   }
 
   protected override endLoans(): void {

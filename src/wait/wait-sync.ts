@@ -34,12 +34,13 @@ export function waitSync<Result>(
   let looked = deadline === -Infinity;
   let spun = false;
   for (;;) {
+    // Before the attempt, which looks at the role too: what happens to it after this load keeps us from sleeping.
+    const roleSeen = Atomics.load(words, role >> 2); // native/include/ringway/role.hpp, A.
     const result = attempt();
     if (result !== NOT_YET) {
       if (start !== 0) spin.learn(performance.now() - start);
       return result;
     }
-    const roleSeen = Atomics.load(words, role >> 2); // native/include/ringway/role.hpp, A.
     const gone = condition.peerGone(roleSeen);
     if (gone !== undefined && !waitForPeer) {
       const last = attempt(); // What the peer did before it went is visible now.
