@@ -3,6 +3,7 @@
 
 import { capabilities, EndOfStreamError, type MpmcRecordRing, MpmcRing } from 'ringway';
 import { Failure } from '../common/failure.js';
+import { integer } from '../common/format.js';
 import { Peer, together } from '../common/peer.js';
 import { run } from '../common/run.js';
 import { DIES_BEFORE_ACK, DIES_DURING, EXPECTED_PRIMES, JOBS, Job, NUMBERS_PER_JOB, Result } from './jobs.js';
@@ -80,8 +81,4 @@ async function collect(
     if (!(error instanceof EndOfStreamError)) throw error;
   }
   return primesOfJob;
-}
-
-function integer(value: number): string {
-  return value.toLocaleString('en-US');
 }
