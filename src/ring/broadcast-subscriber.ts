@@ -45,6 +45,7 @@ export class BroadcastSubscriber extends RingEnd implements AsyncIterable<Uint8A
   #offset = 0;
   #length = 0;
   #missed = 0;
+  #sawLeaving = false; // peerGone() met a publisher that had said how it goes and was there still.
   #peek: BroadcastPeek | undefined;
   readonly #peeker: Peeker;
   #scratch: Uint8Array | undefined;
@@ -239,7 +240,12 @@ export class BroadcastSubscriber extends RingEnd implements AsyncIterable<Uint8A
 
   /** @internal */
   hasMoved(watched: number): boolean {
-    return !this.#slots.isBefore(watched, this.#position);
+    if (!this.#slots.isBefore(watched, this.#position)) return true;
+    // M. `publishing` changed before the last attempt and does not change again when the entry is freed. We are marked as
+    // asleep by now, so either we see that it is free, or who frees it sees the mark.
+    if (!this.#sawLeaving || this.#publishers().length > 0) return false;
+    this.#sawLeaving = false;
+    return true;
   }
 
   /** @internal */
@@ -250,7 +256,8 @@ export class BroadcastSubscriber extends RingEnd implements AsyncIterable<Uint8A
   /** @internal */
   peerGone(word: number): Error | undefined {
     const how = howPublishersWent(word);
-    if (how === undefined || this.#publishers().length > 0) return undefined;
+    this.#sawLeaving = how !== undefined && this.#publishers().length > 0;
+    if (how === undefined || this.#sawLeaving) return undefined;
     const { label } = this.segment;
     if (how === 'closed') {
       return new EndOfStreamError(`the last publisher of ${label} was closed and everything was read`);
