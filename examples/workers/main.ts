@@ -25,9 +25,7 @@ async function main(signal: AbortSignal): Promise<void> {
   await Promise.all(workers.map((worker) => worker.ready()));
 
   console.log(`${JOBS} jobs for ${WORKERS} processes: count the primes below ${integer(JOBS * NUMBERS_PER_JOB)}.`);
-  console.log(
-    `Who gets job ${DIES_DURING} is killed in the middle of it; who gets job ${DIES_BEFORE_ACK}, between the result and the ack.`,
-  );
+  console.log(`Killed: who takes job ${DIES_DURING}, in the middle; who takes job ${DIES_BEFORE_ACK}, before the ack.`);
   for (let number = 0; number < JOBS; number++) {
     const from = number * NUMBERS_PER_JOB;
     jobs.tryPush({ number, from, to: from + NUMBERS_PER_JOB }); // There is a slot for each.
