@@ -692,18 +692,18 @@ for (const backend of BACKENDS) {
         // The subscriber looks between the two steps of a publisher that leaves. Before it marks itself as asleep the second
         // step is done, and those who are asleep are told: nobody, so what would tell them is skipped.
         const told = new Error('nobody is asleep');
-        const leaving: typeof Atomics.store = ((words: Int32Array, index: number, value: number) => {
-          Atomics.store = store;
-          Atomics.compareExchange = ((...mark: Parameters<typeof compareExchange>) => {
-            Atomics.compareExchange = compareExchange;
+        const freeEntry = (words: Int32Array, index: number, value: number) => {
+          const mark = (...args: Parameters<typeof compareExchange>) => {
+            Object.assign(Atomics, { compareExchange });
             store(words, index, value);
-            return compareExchange(...mark);
-          }) as typeof compareExchange;
+            return compareExchange(...args);
+          };
+          Object.assign(Atomics, { store, compareExchange: mark });
           ready = subscriber.ready();
           throw told;
-        }) as typeof Atomics.store;
+        };
         try {
-          Atomics.store = leaving;
+          Object.assign(Atomics, { store: freeEntry });
           expect(() => publisher.close()).toThrow(told);
         } finally {
           Object.assign(Atomics, { store, compareExchange });
