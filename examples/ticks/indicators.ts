@@ -64,8 +64,8 @@ export class Candles implements Indicator {
   }
 
   toString(): string {
-    const biggest = this.#candles.reduce((a, b) => (b.high - b.low > a.high - a.low ? b : a));
-    return `${integer(this.#candles.length)} candles, biggest ${biggest.low.toFixed(2)} to ${biggest.high.toFixed(2)}`;
+    const highest = this.#candles.reduce((most, { high, low }) => Math.max(most, high - low), 0);
+    return `${integer(this.#candles.length)} candles, up to ${highest.toFixed(2)} high`;
   }
 }
 
