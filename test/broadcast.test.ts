@@ -681,6 +681,36 @@ for (const backend of BACKENDS) {
     });
 
     describe('the end', () => {
+      it('reaches a subscriber that looks while the last publisher leaves, and sleeps then', async () => {
+        const ring = opening(
+          BroadcastRing.create({ slots: 4, slotByteLength: 8, onSlow: 'block', wait: 'park', backend }),
+        );
+        const publisher = ring.publisher();
+        const subscriber = opening(BroadcastRing.attach(ring.handle)).subscriber();
+        const { store, compareExchange } = Atomics;
+        let ready: Promise<void> | undefined;
+        // The subscriber looks between the two steps of a publisher that leaves. Before it marks itself as asleep the second
+        // step is done, and those who are asleep are told: nobody, so what would tell them is skipped.
+        const told = new Error('nobody is asleep');
+        const freeEntry = (words: Int32Array, index: number, value: number) => {
+          const mark = (...args: Parameters<typeof compareExchange>) => {
+            Object.assign(Atomics, { compareExchange });
+            store(words, index, value);
+            return compareExchange(...args);
+          };
+          Object.assign(Atomics, { store, compareExchange: mark });
+          ready = subscriber.ready();
+          throw told;
+        };
+        try {
+          Object.assign(Atomics, { store: freeEntry });
+          expect(() => publisher.close()).toThrow(told);
+        } finally {
+          Object.assign(Atomics, { store, compareExchange });
+        }
+        await expect(ready).rejects.toThrow(EndOfStreamError);
+      });
+
       it('comes when the last publisher is closed and all was read; a new one ends it', async () => {
         const ring = make();
         const subscriber = ring.subscriber();

@@ -1,8 +1,8 @@
 // check.ts: whether a receiver counted exactly what there was to count.
 
 import { isDeepStrictEqual } from 'node:util';
+import { Failure } from '../common/failure.js';
 import type { Summary } from './aggregate.js';
-import { Failure } from './failure.js';
 import type { Transfer } from './transfer.js';
 
 export function check({ receiver, summary }: Transfer, expected: Summary): void {

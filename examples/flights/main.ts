@@ -1,33 +1,16 @@
 // main.ts: three million flights from this process to another one, which counts them: through a ring in shared memory,
 // then through a pipe. Where processes can't share memory, the ring leads to a worker thread.
 
-import { constants } from 'node:os';
-import { capabilities, RingwayError } from 'ringway';
+import { capabilities } from 'ringway';
+import { run } from '../common/run.js';
 import { aggregateColumns } from './aggregate.js';
 import { check } from './check.js';
-import { Failure } from './failure.js';
 import { sendThroughPipe } from './pipe-transfer.js';
 import { printBusiest, printComparison, printRead, withProgressBar } from './report.js';
 import { sendThroughRing } from './ring-transfer.js';
 import { readFlights } from './source.js';
 
-// A signal ends what is going on, and the `using` declarations on the way out leave nothing behind.
-const user = new AbortController();
-for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.on(name, () => {
-    process.exitCode = 128 + constants.signals[name];
-    user.abort(new Failure(`ended by ${name}`));
-  });
-}
-process.stdout.on('error', (error) => user.abort(new Failure(`the output can't be written: ${error.message}`)));
-
-try {
-  await main(user.signal);
-} catch (error) {
-  process.exitCode ??= 1;
-  if (!(error instanceof Failure || error instanceof RingwayError)) throw error;
-  console.error(`flights: ${error.message}`);
-}
+await run('flights', main);
 
 async function main(signal: AbortSignal): Promise<void> {
   const start = performance.now();

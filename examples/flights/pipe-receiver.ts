@@ -1,7 +1,7 @@
 // pipe-receiver.ts: the receiving end of the pipe. A chunk may end inside a record, whose rest comes with the next one.
 
+import { tell } from '../common/parent.js';
 import { Aggregate } from './aggregate.js';
-import { tell } from './sender.js';
 
 const aggregate = new Aggregate();
 tell('ready');

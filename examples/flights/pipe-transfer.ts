@@ -2,7 +2,8 @@
 // follows its length. (What Node.js calls a pipe to a child is a pair of Unix sockets on Linux.)
 
 import { pipeline } from 'node:stream/promises';
-import { Receiver } from './receiver.js';
+import { Peer } from '../common/peer.js';
+import type { Summary } from './aggregate.js';
 import { MAX_RECORD_BYTE_LENGTH, writeRecord } from './record.js';
 import type { Flights } from './source.js';
 import { RECORDS_PER_TURN, type Transfer, type TransferOptions } from './transfer.js';
@@ -17,7 +18,7 @@ export async function sendThroughPipe(
   options: TransferOptions,
 ): Promise<Transfer> {
   const program = new URL('./pipe-receiver.js', import.meta.url);
-  await using receiver = Receiver.process(program, '', options.signal, 'pipe');
+  await using receiver = Peer.process<Summary>(program, '', options.signal, 'pipe');
   await receiver.ready();
 
   const start = performance.now();
@@ -26,9 +27,9 @@ export async function sendThroughPipe(
     await pipeline(chunks(flights, chunkBytes, options), receiver.stdin, { signal: receiver.gone });
   } catch (error) {
     receiver.gone.throwIfAborted();
-    if ((error as NodeJS.ErrnoException).code !== 'EPIPE') throw error; // Else summary() says how the receiver ended.
+    if ((error as NodeJS.ErrnoException).code !== 'EPIPE') throw error; // Else result() says how the receiver ended.
   }
-  const summary = await receiver.summary();
+  const summary = await receiver.result();
   return { receiver: receiver.name, summary, seconds: (performance.now() - start) / 1000 };
 }
 

@@ -2,7 +2,7 @@
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { SingleBar } from 'cli-progress';
-import Table from 'cli-table3';
+import { integer, printTable } from '../common/format.js';
 import type { Flights } from './source.js';
 import type { Transfer } from './transfer.js';
 
@@ -60,15 +60,4 @@ export function printComparison(transfers: Record<string, Transfer>): void {
     return [name, integer(summary.records), seconds.toFixed(2), rate(summary.records), rate(summary.bytes)];
   });
   printTable(['', 'Records', 'Seconds', 'Records/s', 'Bytes/s'], rows);
-}
-
-function printTable(head: string[], rows: string[][]): void {
-  const colAligns = head.map((_, column) => (column === 0 ? 'left' : 'right') as Table.HorizontalAlignment);
-  const table = new Table({ head, colAligns, style: { head: [], border: [] } }); // No colours: this may go to a file.
-  table.push(head.map((_, column) => rows.map((row) => row[column]).join('\n'))); // One tall row has no lines in it.
-  console.log(table.toString());
-}
-
-function integer(value: number): string {
-  return value.toLocaleString('en-US');
 }

@@ -1,8 +1,8 @@
 // ring-receiver.ts: the receiving end of the ring, in a process or thread of its own.
 
 import { EndOfStreamError, SpscRing } from 'ringway';
+import { argument, tell } from '../common/parent.js';
 import { Aggregate } from './aggregate.js';
-import { argument, tell } from './sender.js';
 import { RECORDS_PER_TURN } from './transfer.js';
 
 using ring = SpscRing.attach(typeof argument === 'string' ? JSON.parse(argument) : argument);

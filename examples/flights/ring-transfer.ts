@@ -1,7 +1,8 @@
 // ring-transfer.ts: the sending end of the ring. Every flight becomes one record, written where the receiver reads it.
 
 import { SpscRing } from 'ringway';
-import { Receiver } from './receiver.js';
+import { Peer } from '../common/peer.js';
+import type { Summary } from './aggregate.js';
 import { recordByteLength, writeRecord } from './record.js';
 import type { Flights } from './source.js';
 import { RECORDS_PER_TURN, type Transfer, type TransferOptions } from './transfer.js';
@@ -12,8 +13,8 @@ export async function sendThroughRing(flights: Flights, { signal, progress }: Tr
   // A handle is plain data. It leads another process to shared memory, or carries a SharedArrayBuffer to a thread.
   await using receiver =
     ring.backend === 'shm'
-      ? Receiver.process(program, JSON.stringify(ring.handle), signal)
-      : Receiver.thread(program, ring.handle, signal);
+      ? Peer.process<Summary>(program, JSON.stringify(ring.handle), signal)
+      : Peer.thread<Summary>(program, ring.handle, signal);
   await receiver.ready();
 
   // If the receiver ends too early, `gone` knows why. By itself the ring would say that its consumer was closed or died.
@@ -34,6 +35,6 @@ export async function sendThroughRing(flights: Flights, { signal, progress }: Tr
     }
   }
   producer.close(); // The receiver reads what is left, then meets the end of the stream.
-  const summary = await receiver.summary();
+  const summary = await receiver.result();
   return { receiver: receiver.name, summary, seconds: (performance.now() - start) / 1000 };
 }

@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { asyncBufferFromFile, parquetMetadataAsync, parquetRead } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
-import { Failure } from './failure.js';
+import { Failure } from '../common/failure.js';
 
 /** One entry per flight in every column. */
 export interface Flights {

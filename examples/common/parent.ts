@@ -1,8 +1,8 @@
-// sender.ts: the program that started us, seen from a receiver.
+// parent.ts: the program that started us, seen from a peer.
 
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 
-/** What it gave us to start with. */
+/** What it gave us to start with: text for a process, anything for a thread. */
 export const argument: string = isMainThread ? process.argv[2] : workerData;
 
 export function tell(message: unknown): void {
@@ -11,8 +11,8 @@ export function tell(message: unknown): void {
 }
 
 if (isMainThread) {
-  // It has our summary, or it has died. Either way, there is nothing left to do.
+  // It has our result, or it has died. Either way, there is nothing left to do.
   process.once('disconnect', () => process.exit());
-  // Ctrl-C reaches every process of a terminal. The sender answers it, and ends us.
+  // Ctrl-C reaches every process of a terminal. The program that started us answers it, and ends us.
   process.on('SIGINT', () => {});
 }

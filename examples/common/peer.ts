@@ -1,16 +1,15 @@
-// receiver.ts: the program at the other end, seen from the sender: a process, or a thread where processes can't share
-// memory. It says 'ready' when it can receive, and its summary when it has received everything.
+// peer.ts: a program that an example starts: a process, or a thread where processes can't share memory. It says 'ready'
+// when it has what it needs, and its result when it has done its work.
 
 import { type ChildProcess, fork } from 'node:child_process';
 import { type EventEmitter, on } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import type { Summary } from './aggregate.js';
 import { Failure } from './failure.js';
 
-export class Receiver implements AsyncDisposable {
+export class Peer<Result> implements AsyncDisposable {
   /** `process 4711`, say. */
   readonly name: string;
-  /** Aborted when the receiver has ended, or when the user wants to end. Its reason says which. */
+  /** Aborted when the program has ended, or when the user wants to end. Its reason says which. */
   readonly gone: AbortSignal;
   readonly #peer: ChildProcess | Worker;
   readonly #messages: AsyncIterator<[unknown]>;
@@ -26,27 +25,32 @@ export class Receiver implements AsyncDisposable {
     this.#messages = on(events, 'message', { signal: this.gone }) as AsyncIterator<[unknown]>;
     this.#exited = new Promise((resolve) => {
       events.once('error', (error: Error) => {
-        ended.abort(new Failure(`the receiver, ${name}, failed: ${error.message}`));
+        ended.abort(new Failure(`${name} failed: ${error.message}`));
         if (!(peer instanceof Worker) && peer.pid === undefined) resolve(); // It was never started.
       });
       events.once('exit', (code: number | null, killedBy?: string) => {
         const how = killedBy ? `was ended by ${killedBy}` : `ended with code ${code}`;
-        ended.abort(new Failure(`the receiver, ${name}, ${how} before it was done`));
+        ended.abort(new Failure(`${name} ${how} before it was done`));
         resolve();
       });
     });
   }
 
   /** Starts a program in a process of its own; `stdin` is where a pipe may lead. */
-  static process(program: URL, argument: string, signal: AbortSignal, stdin: 'pipe' | 'ignore' = 'ignore'): Receiver {
+  static process<Result>(
+    program: URL,
+    argument: string,
+    signal: AbortSignal,
+    stdin: 'pipe' | 'ignore' = 'ignore',
+  ): Peer<Result> {
     const child = fork(program, [argument], { stdio: [stdin, 'inherit', 'inherit', 'ipc'] });
-    return new Receiver(child, `process ${child.pid}`, signal);
+    return new Peer(child, `process ${child.pid}`, signal);
   }
 
   /** Starts a program in a thread of this process. */
-  static thread(program: URL, data: unknown, signal: AbortSignal): Receiver {
+  static thread<Result>(program: URL, data: unknown, signal: AbortSignal): Peer<Result> {
     const worker = new Worker(program, { workerData: data });
-    return new Receiver(worker, `thread ${worker.threadId}`, signal);
+    return new Peer(worker, `thread ${worker.threadId}`, signal);
   }
 
   /** The writable end of the pipe, if it was started with one. */
@@ -54,22 +58,23 @@ export class Receiver implements AsyncDisposable {
     return this.#peer.stdin as NodeJS.WritableStream;
   }
 
+  /** @throws {Failure} if it ends before that, as result() does */
   async ready(): Promise<void> {
     await this.#next();
   }
 
-  async summary(): Promise<Summary> {
-    const summary = (await this.#next()) as Summary;
+  async result(): Promise<Result> {
+    const result = (await this.#next()) as Result;
     this.#done = true;
-    return summary;
+    return result;
   }
 
-  /** Returns when it has ended. */
+  /** Ends it, if it is not done. Returns when it has ended. */
   async [Symbol.asyncDispose](): Promise<void> {
     const peer = this.#peer;
     if (peer instanceof Worker) await peer.terminate();
-    else if (this.#done) peer.disconnect();
-    else peer.kill('SIGKILL');
+    else if (!this.#done) peer.kill('SIGKILL');
+    else if (peer.connected) peer.disconnect();
     await this.#exited;
   }
 
@@ -81,4 +86,13 @@ export class Receiver implements AsyncDisposable {
       throw error;
     }
   }
+}
+
+/** Disposes several peers as one. */
+export function together(peers: readonly Peer<unknown>[]): AsyncDisposable {
+  return {
+    async [Symbol.asyncDispose]() {
+      await Promise.all(peers.map((peer) => peer[Symbol.asyncDispose]()));
+    },
+  };
 }

@@ -1,0 +1,132 @@
+// The examples as a user runs them: what they print last, how they end, and that they leave nothing behind.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { afterEach, describe, expect, it } from 'vitest';
+import { segmentFiles, useOwnDirectory } from './helpers/directory.js';
+import { BACKENDS } from './helpers/rings.js';
+
+useOwnDirectory();
+
+const LIMIT_MS = 120_000; // A watchdog.
+
+class Example {
+  static readonly running = new Set<Example>();
+  readonly lines: string[] = [];
+  readonly process: ChildProcess;
+  readonly #end: Promise<unknown[]>;
+  errors = '';
+
+  constructor(name: string, env: NodeJS.ProcessEnv = {}) {
+    const program = fileURLToPath(new URL(`../build/ts/examples/${name}/main.js`, import.meta.url));
+    this.process = spawn(process.execPath, [program], {
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#end = once(this.process, 'close'); // Also of its children, who have the same output.
+    this.process.stderr?.on('data', (chunk) => {
+      this.errors += chunk;
+    });
+    createInterface(this.process.stdout as NodeJS.ReadableStream).on('line', (line) => {
+      this.lines.push(line);
+      this.process.emit('line');
+    });
+    Example.running.add(this);
+  }
+
+  /** Returns when it has printed a line like this. */
+  async printed(line: RegExp): Promise<void> {
+    while (!this.lines.some((printed) => line.test(printed))) {
+      await Promise.race([once(this.process, 'line'), this.#end]);
+      if (this.process.exitCode !== null) break;
+    }
+    expect(this.lines.join('\n')).toMatch(line);
+  }
+
+  /** The exit code, when it and its children have ended. */
+  async end(): Promise<unknown> {
+    const [code] = await this.#end;
+    Example.running.delete(this);
+    return code;
+  }
+
+  children(): number[] {
+    const { pid } = this.process;
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
+  }
+}
+
+afterEach(() => {
+  for (const { process } of Example.running) process.kill('SIGKILL');
+  Example.running.clear();
+});
+
+describe('the pool of workers', () => {
+  it(
+    'counts each job once though two processes die',
+    async () => {
+      const example = new Example('workers');
+      expect(await example.end(), example.errors).toBe(0);
+      expect(example.lines.filter((line) => line.includes('was ended by SIGKILL'))).toHaveLength(2);
+      expect(example.lines).toContainEqual(expect.stringMatching(/^> job {2}5: .* delivery 2/));
+      expect(example.lines).toContainEqual(expect.stringMatching(/^> job 11: .* delivery 2, counted already/));
+      expect(example.lines.at(-1)).toBe('verified: 664,579 primes, each job counted once');
+      expect(segmentFiles()).toEqual([]);
+    },
+    LIMIT_MS,
+  );
+
+  it('says why not, where processes share no memory', async () => {
+    const example = new Example('workers', { RINGWAY_BACKEND: 'sab' });
+    expect(await example.end()).toBe(1);
+    expect(example.errors).toContain('workers: a pool of processes needs memory that processes share');
+  });
+
+  it(
+    'fails if all workers are killed',
+    async () => {
+      const example = new Example('workers');
+      await example.printed(/job/);
+      for (const pid of example.children()) process.kill(pid, 'SIGKILL');
+      expect(await example.end()).toBe(1);
+      expect(example.errors).toMatch(/^workers: found .* primes, and there are 664,579/);
+    },
+    LIMIT_MS,
+  );
+});
+
+describe('market data', () => {
+  it.each(BACKENDS)(
+    'is received or known to be missed, over %s',
+    async (backend) => {
+      const example = new Example('ticks', backend === 'sab' ? { RINGWAY_BACKEND: 'sab' } : {});
+      expect(await example.end(), example.errors).toBe(0);
+      expect(example.lines.filter((line) => line.includes('last price, slowly'))).toHaveLength(2);
+      expect(example.lines.at(-1)).toBe(
+        "verified: received + missed = 120,000 for each; with 'block' nobody missed any",
+      );
+      expect(segmentFiles()).toEqual([]);
+    },
+    LIMIT_MS,
+  );
+});
+
+describe.each([
+  ['workers', /jobs for 4 processes/],
+  ['ticks', /onSlow: 'overwrite'/],
+])('%s', (name, line) => {
+  it(
+    'leaves nothing behind on Ctrl-C',
+    async () => {
+      const example = new Example(name);
+      await example.printed(line);
+      example.process.kill('SIGINT');
+      expect(await example.end()).toBe(130);
+      expect(example.errors).toBe(`${name}: ended by SIGINT\n`);
+      expect(segmentFiles()).toEqual([]);
+    },
+    LIMIT_MS,
+  );
+});
