@@ -235,7 +235,7 @@ function printPublishing(onSlow: string, shown: Shown, neighbours: number): void
   });
   printTable(
     `### Publishing, broadcast with '${onSlow}', ${SMALL_BYTE_LENGTH} bytes (${neighboursText(neighbours)})`,
-    ['', 'a message', 'slices', 'p99 of bursts', 'to 1 subscriber'],
+    ['', 'a message', 'slices', 'p99', 'to 1 subscriber'],
     rows,
   );
 }

@@ -35,7 +35,7 @@ const capacityFor = (byteLength: number) => (byteLength < 65536 ? 1 << 20 : 1 <<
 const SLOTS = 4096;
 /** Of the rings of typed records: the power of two that holds nearest to as many. */
 const RECORDS_CAPACITY = 1 << 18;
-/** Of broadcast rings. */
+/** Of broadcast rings: BURST and BURSTS_IN_A_LAP in broadcast-ends.ts go with it. */
 const BROADCAST = { slots: 1024, maxPublishers: 2, maxSubscribers: 64 };
 const CHILD = fileURLToPath(new URL('child.js', import.meta.url));
 const PEER = fileURLToPath(new URL('../../Release/ringway_bench_peer', import.meta.url));
