@@ -29,7 +29,8 @@ function wordOf(slots: BroadcastSlots, membership: Membership, number: number): 
     : (slots.subscriberAt(number) + SubscriberEntry.word) >> 2;
 }
 
-function subscribersEver(slots: BroadcastSlots): number {
+/** Subscribers' entries from this number on were never used. */
+export function subscribersEver(slots: BroadcastSlots): number {
   const { words, bodyOffset } = slots.segment;
   const ever = Atomics.load(words, (bodyOffset + BroadcastHeader.subscribersEver) >> 2) >>> 0; // M.
   return Math.min(ever, slots.shape.maxSubscribers);
@@ -42,6 +43,12 @@ export function* membersOf(slots: BroadcastSlots, membership: Membership): Gener
     const word = Atomics.load(slots.segment.words, wordOf(slots, membership, number)); // M.
     if ((word & PHASE_MASK) !== Constants.memberFree) yield { number, word };
   }
+}
+
+/** Whether the cursor in a subscriber's entry counts. */
+export function isActive(slots: BroadcastSlots, number: number): boolean {
+  const word = Atomics.load(slots.segment.words, wordOf(slots, 'subscriber', number)); // M.
+  return (word & PHASE_MASK) === Constants.memberActive;
 }
 
 /** Subscribers whose cursors count, by their entries' numbers and words. */

@@ -11,7 +11,7 @@
 //     As in event_count.hpp, A. Only a subscriber that held somebody up tells, since the others change nothing.
 
 import { SubscriberEntry } from '../layout.js';
-import { activeSubscribers, settleMember } from './broadcast-members.js';
+import { activeSubscribers, isActive, settleMember, subscribersEver } from './broadcast-members.js';
 import type { BroadcastSlots } from './broadcast-slots.js';
 
 export class Room {
@@ -66,7 +66,10 @@ export class Room {
   #scan(subscribing: number, tail: number): boolean {
     let most = 0;
     this.#slowest = -1;
-    for (const { number } of activeSubscribers(this.#slots)) {
+    // Publishers come here once a ring's length: without the objects that activeSubscribers() makes.
+    const ever = subscribersEver(this.#slots);
+    for (let number = 0; number < ever; number++) {
+      if (!isActive(this.#slots, number)) continue;
       const behind = (tail - this.#cursorOf(number)) | 0;
       if (behind <= most) continue;
       most = behind;
