@@ -17,7 +17,7 @@ import {
 import { type Measured, printGoals } from './goals.js';
 import { measureIdle } from './idle.js';
 import { endAll, processors, runSlice, type Slice, type Timing } from './pair.js';
-import { buildQueues, isInstalled, type Library } from './queues.js';
+import { buildQueues, isInstalled } from './queues.js';
 import { measureRecovery } from './recovery.js';
 import {
   describeMachine,
@@ -243,17 +243,22 @@ function printPublishing(onSlow: string, shown: Shown, neighbours: number): void
 /** Under tables that have both. */
 const BETWEEN_THREADS = '\nRings are between two processes, the other queues between two threads of one.';
 
-// Contenders of a section whose library is here; says what is missing.
-function withLibraries(contenders: readonly Contender[]): Contender[] {
-  const libraryOf = ({ through }: Contender) => (typeof through === 'object' ? through : undefined);
+const libraryOf = ({ through }: Contender) => (typeof through === 'object' ? through : undefined);
+
+const isPresent = (contender: Contender) => {
+  const library = libraryOf(contender);
+  return library === undefined || isInstalled(library);
+};
+
+// Once for all sections that run; says what is missing.
+function prepareQueues(contenders: readonly Contender[]): void {
   const libraries = new Set(contenders.flatMap((contender) => libraryOf(contender) ?? []));
-  const missing = new Set([...libraries].filter((library) => !isInstalled(library)));
-  if (missing.size > 0) {
-    const packages = [...missing].map((library) => library.package).join(' ');
+  const missing = [...libraries].filter((library) => !isInstalled(library));
+  if (missing.length > 0) {
+    const packages = missing.map((library) => library.package).join(' ');
     console.log(`\nOther people's queues that are not installed are left out: apt-get install ${packages}`);
   }
-  if (missing.size < libraries.size) buildQueues([...libraries]);
-  return contenders.filter((contender) => !missing.has(libraryOf(contender) as Library));
+  if (missing.length < libraries.size) buildQueues([...libraries]);
 }
 
 async function main(): Promise<void> {
@@ -268,6 +273,7 @@ async function main(): Promise<void> {
       (processors ? `run on processors ${processors.first} and ${processors.second}` : 'are not bound to processors'),
   );
 
+  const all = new Neighbours();
   const measured: Measured = { roundTrips: new Map(), streams: new Map(), publishing: {} };
   const runs = [
     ['roundtrip', ROUND_TRIPS, measured.roundTrips, printRoundTrips.bind(undefined, 'Round trip')],
@@ -283,13 +289,16 @@ async function main(): Promise<void> {
     }
   }
   // One table of contenders that have messages of 64 bytes only.
-  const run = async (all: readonly Contender[], print: (shown: Shown, neighbours: number) => void) => {
-    const contenders = withLibraries(all);
+  const run = async (contenders: readonly Contender[], print: (shown: Shown, neighbours: number) => void) => {
     const neighbours = new Neighbours();
-    const shown = await runRounds(contenders, SMALL_BYTE_LENGTH, plan);
+    const shown = await runRounds(contenders.filter(isPresent), SMALL_BYTE_LENGTH, plan);
     print(shown, neighbours.share);
     return shown;
   };
+  const withQueues = { records: RECORDS, mpmc: QUEUES, broadcast: BROADCAST_STREAMS };
+  prepareQueues(
+    Object.entries(withQueues).flatMap(([section, contenders]) => (sections.has(section) ? contenders : [])),
+  );
   if (sections.has('records')) measured.records = await run(RECORDS, printRecords);
   if (sections.has('mpmc')) measured.queues = await run(QUEUES, printQueues);
   if (sections.has('broadcast')) {
@@ -307,6 +316,7 @@ async function main(): Promise<void> {
     measured.startup = await measureStartup(plan.startups, plan.benchMs);
   }
   printGoals(measured);
+  console.log(`In the whole run ${neighboursText(all.share)}.`);
   if (failures.length > 0) {
     console.error(`\n${failures.length} slices failed; the first: ${failures[0]}`);
     process.exitCode = 1;
