@@ -1,8 +1,10 @@
 // One end of a measurement in Node: `node child.js SPEC`, started by pair.ts.
 
+import { broadcastRoundTrip, broadcastStream, publishing } from './broadcast-ends.js';
 import { ipcRoundTrip, ipcStream, socketRoundTrip, socketStream } from './kernel-ends.js';
 import type { Spec } from './meter.js';
 import { mpmcStream } from './mpmc-ends.js';
+import { recordStream } from './record-ends.js';
 import { awaiting, park, spin, stream } from './ring-ends.js';
 
 const programs: Record<string, (spec: Spec) => void | Promise<void>> = {
@@ -21,6 +23,15 @@ const programs: Record<string, (spec: Spec) => void | Promise<void>> = {
   'mpmc-pop': mpmcStream,
   'mpmc-pop-many': mpmcStream,
   'mpmc-lease': mpmcStream,
+  records: recordStream,
+  'records-many': recordStream,
+  'records-objects': recordStream,
+  'after-1': publishing,
+  'after-64': publishing,
+  'along-1': publishing,
+  'along-64': publishing,
+  'broadcast-spin': broadcastRoundTrip,
+  'broadcast-stream': broadcastStream,
   'socket-stream': socketStream,
   'ipc-stream': ipcStream,
 };

@@ -19,7 +19,7 @@ export interface Contender {
   /** The first process starts the second one. */
   readonly forks?: true;
   /** What passes the messages; a ring for one producer and one consumer by default. */
-  readonly through?: 'mpmc' | Library;
+  readonly through?: 'mpmc' | 'records' | 'broadcast' | 'broadcast-overwrite' | Library;
   /** Sizes it runs with; all by default. */
   readonly only?: readonly number[];
 }
@@ -84,5 +84,42 @@ export const QUEUES: readonly Contender[] = [
   node('mpmc-lease', 'ring (tryClaim, tryTake)', { spins: true, through: 'mpmc' }),
 ];
 
-/** What the others have messages of. */
-export const QUEUE_BYTE_LENGTH = 64;
+/** The one size that other people's queues, records and broadcast rings are measured with. */
+export const SMALL_BYTE_LENGTH = 64;
+
+/** One way with typed records, and the queue that they are compared with. */
+export const RECORDS: readonly Contender[] = [
+  queue('boost-spsc-record', 'boost::lockfree::spsc_queue of structs', BOOST),
+  cpp('stream', 'ring in C++, bytes (tryPush, drain)', { spins: true }),
+  node('drain', 'ring, bytes (tryPush, drain)', { spins: true }),
+  node('records', 'ring of records (tryWrite, drain)', { spins: true, through: 'records' }),
+  node('records-many', 'ring of records, 16 at once (tryWriteMany, drain)', { spins: true, through: 'records' }),
+  node('records-objects', 'ring of records, objects (tryPush, tryPop)', { spins: true, through: 'records' }),
+];
+
+const publishing = (through: 'broadcast' | 'broadcast-overwrite'): readonly Contender[] => [
+  node('after-1', '1 subscriber, reads between bursts', { spins: true, through }),
+  node('after-64', '64 subscribers, read between bursts', { spins: true, through }),
+  node('along-1', '1 subscriber, reads all the time', { spins: true, through }),
+  node('along-64', '64 subscribers, read all the time', { spins: true, through }),
+];
+
+/** What publishing costs, by what publishers do when a subscriber is slow. */
+export const PUBLISHING = { block: publishing('broadcast'), overwrite: publishing('broadcast-overwrite') } as const;
+
+/** There and back over broadcast rings with one subscriber each, and what they are compared with. */
+export const BROADCAST_ROUND_TRIPS: readonly Contender[] = [
+  cpp('bounce', 'one word in C++, nothing else', { spins: true }),
+  cpp('spin', 'SPSC ring in C++', { spins: true }),
+  node('spin', 'SPSC ring (tryPush, drain)', { spins: true }),
+  node('broadcast-spin', "broadcast, 'block' (tryPublish, drain)", { spins: true, through: 'broadcast' }),
+  node('broadcast-spin', "broadcast, 'overwrite' (tryPublish, drain)", { spins: true, through: 'broadcast-overwrite' }),
+];
+
+/** One way to one subscriber. Not with 'overwrite': publishers that do not wait would only overwrite. */
+export const BROADCAST_STREAMS: readonly Contender[] = [
+  queue('boost-spsc', 'boost::lockfree::spsc_queue', BOOST),
+  cpp('stream', 'SPSC ring in C++ (tryPush, drain)', { spins: true }),
+  node('drain', 'SPSC ring (tryPush, drain)', { spins: true }),
+  node('broadcast-stream', 'broadcast (tryPublish, drain)', { spins: true, through: 'broadcast' }),
+];

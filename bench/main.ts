@@ -2,27 +2,43 @@
 // docs/BENCHMARKS.md tells how to read it.
 
 import { parseArgs } from 'node:util';
-import { BYTE_LENGTHS, type Contender, QUEUE_BYTE_LENGTH, QUEUES, ROUND_TRIPS, STREAMS } from './contenders.js';
-import { type IdleResult, measureIdle } from './idle.js';
+import {
+  BROADCAST_ROUND_TRIPS,
+  BROADCAST_STREAMS,
+  BYTE_LENGTHS,
+  type Contender,
+  PUBLISHING,
+  QUEUES,
+  RECORDS,
+  ROUND_TRIPS,
+  SMALL_BYTE_LENGTH,
+  STREAMS,
+} from './contenders.js';
+import { type Measured, printGoals } from './goals.js';
+import { measureIdle } from './idle.js';
 import { endAll, processors, runSlice, type Slice, type Timing } from './pair.js';
-import { buildQueues, isInstalled, type Library } from './queues.js';
+import { buildQueues, isInstalled } from './queues.js';
+import { measureRecovery } from './recovery.js';
 import {
   describeMachine,
   duration,
   figures,
-  groupedMedian,
   median,
   Neighbours,
+  neighboursText,
   percentiles,
   printTable,
   times,
 } from './report.js';
-import { measureStartup, type StartupResult } from './startup.js';
+import { known, middles, perMessage, ratio, type Shown, slicesOf } from './shown.js';
+import { measureStartup } from './startup.js';
+
+const SECTIONS = ['roundtrip', 'oneway', 'records', 'mpmc', 'broadcast', 'recovery', 'idle', 'startup'] as const;
 
 const USAGE = `npm run bench -- [OPTIONS]
   --quick         a smoke run of some seconds; its figures mean little
   --long          more and longer slices, about a quarter of an hour
-  --only NAMES    of roundtrip, oneway, mpmc, idle, startup; several with commas
+  --only NAMES    of ${SECTIONS.join(', ')}; several with commas
   --bytes SIZES   of ${BYTE_LENGTHS.join(', ')}; several with commas`;
 
 interface Plan extends Timing {
@@ -30,6 +46,7 @@ interface Plan extends Timing {
   byteLengths: readonly number[];
   idleSettleMs: number;
   idleMs: number;
+  kills: number;
   startups: number;
   benchMs: number;
 }
@@ -43,6 +60,7 @@ const PLANS: Record<'quick' | 'usual' | 'long', Plan> = {
     byteLengths: [64, 65536],
     idleSettleMs: 500,
     idleMs: 1000,
+    kills: 3,
     startups: 2,
     benchMs: 100,
   },
@@ -54,6 +72,7 @@ const PLANS: Record<'quick' | 'usual' | 'long', Plan> = {
     byteLengths: BYTE_LENGTHS,
     idleSettleMs: 2500,
     idleMs: 4000,
+    kills: 50,
     startups: 15,
     benchMs: 500,
   },
@@ -65,15 +84,11 @@ const PLANS: Record<'quick' | 'usual' | 'long', Plan> = {
     byteLengths: BYTE_LENGTHS,
     idleSettleMs: 2500,
     idleMs: 30_000,
+    kills: 200,
     startups: 40,
     benchMs: 2000,
   },
 };
-
-const SECTIONS = ['roundtrip', 'oneway', 'mpmc', 'idle', 'startup'] as const;
-
-/** What a contender showed at one size: one slice a round, undefined where it failed. */
-type Shown = Map<Contender, (Slice | undefined)[]>;
 
 const failures: string[] = [];
 
@@ -106,7 +121,7 @@ function options(): { plan: Plan; sections: Set<string>; name: string } {
 
 // The contenders take turns, so that what changes on the machine meets them all.
 async function runRounds(contenders: readonly Contender[], byteLength: number, plan: Plan): Promise<Shown> {
-  const shown: Shown = new Map();
+  const shown = new Map<Contender, (Slice | undefined)[]>();
   const present = contenders.filter(({ only }) => only?.includes(byteLength) ?? true);
   for (let round = 0; round < plan.rounds; round++) {
     for (const contender of present) {
@@ -127,35 +142,12 @@ async function runRounds(contenders: readonly Contender[], byteLength: number, p
   return shown;
 }
 
-const middles = (slices: readonly (Slice | undefined)[]) => {
-  return slices.map((slice) => (slice === undefined ? NaN : groupedMedian(slice.samples)));
-};
-const known = (values: readonly number[]) => values.filter((value) => Number.isFinite(value));
-
-/** The median of what one contender took, divided by what another one took in the same round. */
-function ratio(shown: Shown | undefined, language: string, program: string, to: string): number {
-  const find = (wanted: (contender: Contender) => boolean) => {
-    return [...(shown ?? [])].find(([contender]) => wanted(contender))?.[1] ?? [];
-  };
-  const divisors = middles(find((contender) => contender.language === 'C++' && contender.program === to));
-  const values = middles(find((contender) => contender.language === language && contender.program === program));
-  return median(known(values.map((value, round) => value / divisors[round])));
-}
-
-function perMessage(slices: readonly Slice[]): { cpuNs: number; switches: number } {
-  const messages = slices.reduce((sum, slice) => sum + slice.messages, 0);
-  return {
-    cpuNs: (slices.reduce((sum, slice) => sum + slice.cpuUs, 0) * 1e3) / messages,
-    switches: slices.reduce((sum, slice) => sum + slice.switches, 0) / messages,
-  };
-}
-
 function range(values: readonly number[]): string {
   return values.length === 0 ? '-' : `${duration(Math.min(...values))} .. ${duration(Math.max(...values))}`;
 }
 
-function printRoundTrips(byteLength: number, shown: Shown, neighbours: number): void {
-  const rows = [...shown].map(([{ label, language, program }, all]) => {
+function printRoundTrips(title: string, byteLength: number, shown: Shown, neighbours: number): void {
+  const rows = [...shown].map(([{ label }, all]) => {
     const slices = all.filter((slice) => slice !== undefined);
     if (slices.length === 0) return [label, ...Array.from({ length: 10 }, () => 'failed')];
     const { p50, p99, p999, p9999, max, count } = percentiles(slices.map(({ samples }) => samples));
@@ -164,14 +156,14 @@ function printRoundTrips(byteLength: number, shown: Shown, neighbours: number): 
       label,
       ...[p50, p99, p999, count >= 100_000 ? p9999 : NaN, max].map(duration),
       range(known(middles(all))),
-      times(ratio(shown, language, program, 'bounce')),
-      times(ratio(shown, language, program, 'spin')),
+      times(ratio(all, slicesOf(shown, 'C++', 'bounce'))),
+      times(ratio(all, slicesOf(shown, 'C++', 'spin'))),
       duration(cpuNs),
       figures(switches),
     ];
   });
   printTable(
-    `### Round trip, ${byteLength} bytes (${neighboursText(neighbours)})`,
+    `### ${title}, ${byteLength} bytes (${neighboursText(neighbours)})`,
     ['', 'p50', 'p99', 'p99.9', 'p99.99', 'max', 'p50 of slices', 'to one word', 'to C++ ring', 'CPU', 'sleeps'],
     rows,
   );
@@ -181,7 +173,7 @@ function printRoundTrips(byteLength: number, shown: Shown, neighbours: number): 
 type Speeds = readonly (readonly [heading: string, to: string])[];
 
 function printStreams(title: string, byteLength: number, shown: Shown, neighbours: number, speeds: Speeds): void {
-  const rows = [...shown].map(([{ label, language, program }, all]) => {
+  const rows = [...shown].map(([{ label }, all]) => {
     const slices = all.filter((slice) => slice !== undefined);
     if (slices.length === 0) return [label, ...Array.from({ length: 6 + speeds.length }, () => 'failed')];
     const perNs = known(middles(all)).map((ps) => ps / 1e3);
@@ -193,7 +185,7 @@ function printStreams(title: string, byteLength: number, shown: Shown, neighbour
       range(perNs),
       figures(1e3 / middle),
       figures(byteLength / middle),
-      ...speeds.map(([, to]) => times(1 / ratio(shown, language, program, to))),
+      ...speeds.map(([, to]) => times(1 / ratio(all, slicesOf(shown, 'C++', to)))),
       duration(cpuNs),
       figures(switches),
     ];
@@ -210,70 +202,63 @@ const printOneWay = (byteLength: number, shown: Shown, neighbours: number) => {
 };
 
 const printQueues = (shown: Shown, neighbours: number) => {
-  printStreams('One way, many-to-many ring and queues', QUEUE_BYTE_LENGTH, shown, neighbours, [
+  printStreams('One way, many-to-many ring and queues', SMALL_BYTE_LENGTH, shown, neighbours, [
     ['speed to ConcurrentQueue', 'concurrentqueue'],
     ['to it, 16 at once', 'concurrentqueue-16'],
   ]);
-  console.log('\nRings are between two processes, the other queues between two threads of one.');
+  console.log(BETWEEN_THREADS);
 };
 
-function neighboursText(share: number): string {
-  const warning = share > 0.1 ? ', so do not trust this' : '';
-  return `other programs took ${(100 * share).toFixed(0)} % of the machine${warning}`;
-}
+const printRecords = (shown: Shown, neighbours: number) => {
+  printStreams('One way, typed records of 10 fields', SMALL_BYTE_LENGTH, shown, neighbours, [
+    ['speed to spsc_queue', 'boost-spsc-record'],
+    ['to C++ ring', 'stream'],
+  ]);
+  console.log(BETWEEN_THREADS);
+};
 
-interface Measured {
-  roundTrips: Map<number, Shown>;
-  streams: Map<number, Shown>;
-  queues?: Shown;
-  idle?: IdleResult[];
-  startup?: StartupResult;
-}
+const printBroadcastStreams = (shown: Shown, neighbours: number) => {
+  printStreams('One way, broadcast, 1 subscriber', SMALL_BYTE_LENGTH, shown, neighbours, [
+    ['speed to spsc_queue', 'boost-spsc'],
+    ['to C++ ring', 'stream'],
+  ]);
+  console.log(BETWEEN_THREADS);
+};
 
-function printGoals({ roundTrips, streams, queues, idle, startup }: Measured): void {
-  const rows: string[][] = [];
-  const goal = (what: string, value: number, atMost: boolean, bound: number, unit: string) => {
-    const met = atMost ? value <= bound : value >= bound;
-    const verdict = Number.isFinite(value) ? (met ? 'met' : 'missed') : 'not measured';
-    rows.push([what, `${atMost ? '<=' : '>='} ${bound} ${unit}`, `${figures(value)} ${unit}`, verdict]);
-  };
-  const bounced = ratio(roundTrips.get(64), 'Node', 'spin', 'bounce');
-  goal('round trip, 64 bytes, spinning, to one word bouncing', bounced, true, 1.6, 'x');
-  goal(
-    'one way, 64 bytes, speed to the C++ ring',
-    1 / ratio(streams.get(64), 'Node', 'drain', 'stream'),
-    false,
-    0.5,
-    'x',
+function printPublishing(onSlow: string, shown: Shown, neighbours: number): void {
+  const rows = [...shown].map(([{ label, program }, all]) => {
+    const perNs = known(middles(all)).map((ps) => ps / 1e3);
+    if (perNs.length === 0) return [label, ...Array.from({ length: 4 }, () => 'failed')];
+    const { p99 } = percentiles(all.flatMap((slice) => slice?.samples ?? []));
+    const toOne = ratio(all, slicesOf(shown, 'Node', program.replace('64', '1')));
+    return [label, duration(median(perNs)), range(perNs), duration(p99 / 1e3), times(toOne)];
+  });
+  printTable(
+    `### Publishing, broadcast with '${onSlow}', ${SMALL_BYTE_LENGTH} bytes (${neighboursText(neighbours)})`,
+    ['', 'a message', 'slices', 'p99', 'to 1 subscriber'],
+    rows,
   );
-  const copied = 1 / ratio(streams.get(65536), 'Node', 'copy', 'memcpy-walk');
-  goal('one way, 65536 bytes, copied in and out, speed to memcpy through 16 MiB', copied, false, 0.8, 'x');
-  const single = 1 / ratio(queues, 'Node', 'mpmc', 'concurrentqueue');
-  goal('many to many, 64 bytes, speed to moodycamel::ConcurrentQueue', single, false, 0.6, 'x');
-  const batchesTo = (to: string) => 1 / ratio(queues, 'Node', 'mpmc-many', to);
-  goal('many to many, 64 bytes, 16 at once, speed to the same', batchesTo('concurrentqueue'), false, 1, 'x');
-  const bulk = batchesTo('concurrentqueue-16');
-  goal('many to many, 64 bytes, 16 at once, speed to the same with 16 at once', bulk, false, 1, 'x');
-  const [alone, ...consumers] = idle ?? [];
-  const idleCpu = Math.max(...consumers.map(({ cpuMsPerSecond }) => cpuMsPerSecond - alone.cpuMsPerSecond));
-  // A thousandth of a core: the least that top shows.
-  goal('idle consumer, over a Node that waits for a timer, CPU a second', idleCpu, true, 1, 'ms');
-  goal('import, over an empty module', startup?.importMs ?? NaN, true, 20, 'ms');
-  goal('create and attach, 1 MiB', startup?.createAttachMs ?? NaN, true, 1, 'ms');
-  printTable('### Goals', ['what', 'goal', 'measured', ''], rows);
 }
 
-// Contenders of a section whose library is here; says what is missing.
-function withLibraries(contenders: readonly Contender[]): Contender[] {
-  const libraryOf = ({ through }: Contender) => (typeof through === 'object' ? through : undefined);
+/** Under tables that have both. */
+const BETWEEN_THREADS = '\nRings are between two processes, the other queues between two threads of one.';
+
+const libraryOf = ({ through }: Contender) => (typeof through === 'object' ? through : undefined);
+
+const isPresent = (contender: Contender) => {
+  const library = libraryOf(contender);
+  return library === undefined || isInstalled(library);
+};
+
+// Once for all sections that run; says what is missing.
+function prepareQueues(contenders: readonly Contender[]): void {
   const libraries = new Set(contenders.flatMap((contender) => libraryOf(contender) ?? []));
-  const missing = new Set([...libraries].filter((library) => !isInstalled(library)));
-  if (missing.size > 0) {
-    const packages = [...missing].map((library) => library.package).join(' ');
+  const missing = [...libraries].filter((library) => !isInstalled(library));
+  if (missing.length > 0) {
+    const packages = missing.map((library) => library.package).join(' ');
     console.log(`\nOther people's queues that are not installed are left out: apt-get install ${packages}`);
   }
-  if (missing.size < libraries.size) buildQueues([...libraries]);
-  return contenders.filter((contender) => !missing.has(libraryOf(contender) as Library));
+  if (missing.length < libraries.size) buildQueues([...libraries]);
 }
 
 async function main(): Promise<void> {
@@ -288,9 +273,10 @@ async function main(): Promise<void> {
       (processors ? `run on processors ${processors.first} and ${processors.second}` : 'are not bound to processors'),
   );
 
-  const measured: Measured = { roundTrips: new Map(), streams: new Map() };
+  const all = new Neighbours();
+  const measured: Measured = { roundTrips: new Map(), streams: new Map(), publishing: {} };
   const runs = [
-    ['roundtrip', ROUND_TRIPS, measured.roundTrips, printRoundTrips],
+    ['roundtrip', ROUND_TRIPS, measured.roundTrips, printRoundTrips.bind(undefined, 'Round trip')],
     ['oneway', STREAMS, measured.streams, printOneWay],
   ] as const;
   for (const [section, contenders, results, print] of runs) {
@@ -302,12 +288,27 @@ async function main(): Promise<void> {
       print(byteLength, shown, neighbours.share);
     }
   }
-  if (sections.has('mpmc')) {
-    const contenders = withLibraries(QUEUES);
+  // One table of contenders that have messages of 64 bytes only.
+  const run = async (contenders: readonly Contender[], print: (shown: Shown, neighbours: number) => void) => {
     const neighbours = new Neighbours();
-    measured.queues = await runRounds(contenders, QUEUE_BYTE_LENGTH, plan);
-    printQueues(measured.queues, neighbours.share);
+    const shown = await runRounds(contenders.filter(isPresent), SMALL_BYTE_LENGTH, plan);
+    print(shown, neighbours.share);
+    return shown;
+  };
+  const withQueues = { records: RECORDS, mpmc: QUEUES, broadcast: BROADCAST_STREAMS };
+  prepareQueues(
+    Object.entries(withQueues).flatMap(([section, contenders]) => (sections.has(section) ? contenders : [])),
+  );
+  if (sections.has('records')) measured.records = await run(RECORDS, printRecords);
+  if (sections.has('mpmc')) measured.queues = await run(QUEUES, printQueues);
+  if (sections.has('broadcast')) {
+    for (const onSlow of ['block', 'overwrite'] as const) {
+      measured.publishing[onSlow] = await run(PUBLISHING[onSlow], printPublishing.bind(undefined, onSlow));
+    }
+    await run(BROADCAST_ROUND_TRIPS, printRoundTrips.bind(undefined, 'Round trip, broadcast', SMALL_BYTE_LENGTH));
+    await run(BROADCAST_STREAMS, printBroadcastStreams);
   }
+  if (sections.has('recovery')) measured.recovery = await measureRecovery(plan.kills);
   if (sections.has('idle')) {
     measured.idle = await measureIdle(plan.idleSettleMs, plan.idleMs);
   }
@@ -315,6 +316,7 @@ async function main(): Promise<void> {
     measured.startup = await measureStartup(plan.startups, plan.benchMs);
   }
   printGoals(measured);
+  console.log(`In the whole run ${neighboursText(all.share)}.`);
   if (failures.length > 0) {
     console.error(`\n${failures.length} slices failed; the first: ${failures[0]}`);
     process.exitCode = 1;

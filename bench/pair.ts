@@ -3,11 +3,12 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { MpmcRing, SpscRing } from 'ringway';
+import { BroadcastRing, MpmcRing, SpscRing } from 'ringway';
 import { pathOf } from '#ringway/memory/names.js';
 import type { Contender } from './contenders.js';
 import type { EndReport, Spec } from './meter.js';
 import { QUEUES } from './queues.js';
+import { Quote } from './record-ends.js';
 
 export interface Timing {
   warmupMs: number;
@@ -32,6 +33,10 @@ export interface Slice {
 const capacityFor = (byteLength: number) => (byteLength < 65536 ? 1 << 20 : 1 << 24);
 /** Of the many-to-many ring; other people's queues have as many (kCapacity in queues.cpp). */
 const SLOTS = 4096;
+/** Of the rings of typed records: the power of two that holds nearest to as many. */
+const RECORDS_CAPACITY = 1 << 18;
+/** Of broadcast rings: BURST and BURSTS_IN_A_LAP in broadcast-ends.ts go with it. */
+const BROADCAST = { slots: 1024, maxPublishers: 2, maxSubscribers: 64 };
 const CHILD = fileURLToPath(new URL('child.js', import.meta.url));
 const PEER = fileURLToPath(new URL('../../Release/ringway_bench_peer', import.meta.url));
 /** Messages of the kernel's transports come in bursts, which windows must be longer than. */
@@ -115,17 +120,29 @@ function findProcessors(): { first: string; second: string } | undefined {
   return second === undefined ? undefined : { first: String(cpus[0]), second: String(second) };
 }
 
+function createRing({ through }: Contender, byteLength: number) {
+  const backend = 'shm';
+  switch (through) {
+    case 'mpmc':
+      return MpmcRing.create({ slots: SLOTS, slotByteLength: byteLength, backend });
+    case 'records':
+      return SpscRing.create({ capacity: RECORDS_CAPACITY, record: Quote, backend });
+    case 'broadcast':
+      return BroadcastRing.create({ ...BROADCAST, slotByteLength: byteLength, onSlow: 'block', backend });
+    case 'broadcast-overwrite':
+      return BroadcastRing.create({ ...BROADCAST, slotByteLength: byteLength, onSlow: 'overwrite', backend });
+    default:
+      return SpscRing.create({ capacity: capacityFor(byteLength), backend });
+  }
+}
+
 let sockets = 0;
 
 export async function runSlice(contender: Contender, byteLength: number, timing: Timing): Promise<Slice> {
   if (contender.language === 'C++' && !existsSync(PEER)) throw new Error(`${PEER} is not built: npm run build:native`);
   // Held here, so that they are removed whatever becomes of the two processes.
-  const create =
-    contender.through === 'mpmc'
-      ? () => MpmcRing.create({ slots: SLOTS, slotByteLength: byteLength, backend: 'shm' })
-      : () => SpscRing.create({ capacity: capacityFor(byteLength), backend: 'shm' });
-  const there = create();
-  const back = create();
+  const there = createRing(contender, byteLength);
+  const back = createRing(contender, byteLength);
   const isQueue = typeof contender.through === 'object';
   const windowMs = contender.spins ? WINDOW_MS.spinning : WINDOW_MS.sleeping;
   const base = { program: contender.program, byteLength, windowMs, ...timing };

@@ -6,7 +6,8 @@ export const MEASURE = -1;
 /** First word of the last message. */
 export const STOP = -2;
 
-function otherWord(first: number): number {
+/** What a message holds behind its first word, all over. */
+export function otherWord(first: number): number {
   return first < 0 ? 0 : first % 65536;
 }
 

@@ -31,6 +31,13 @@ namespace {
 struct Message {
   std::array<double, 8> words;
 };
+// Its fields stand for those of a record: twin of Quote in record-ends.ts.
+struct Quote {
+  double number, bid, ask, last, high, low;
+  uint32_t bidSize, askSize, venue;
+  int32_t change;
+};
+static_assert(sizeof(Quote) == 64);
 // As many as the many-to-many ring has slots: pair.ts.
 constexpr size_t kCapacity = 4096;
 constexpr uint32_t kBatch = 16;
@@ -46,23 +53,38 @@ void bindTo(int n) {
   if (CPU_COUNT(&one) == 1 && sched_setaffinity(0, sizeof one, &one) != 0) fail("sched_setaffinity failed");
 }
 
+void write(Message& message, double first) noexcept { Payload::write(message.words, first); }
+double read(const Message& message) noexcept { return Payload::read(std::as_bytes(std::span(message.words))); }
+
+void write(Quote& quote, double first) noexcept {
+  const double other = Payload::otherWord(first);
+  const auto whole = static_cast<uint32_t>(other);
+  quote = {first, other, other, other, other, other, whole, whole, whole, static_cast<int32_t>(whole)};
+}
+double read(const Quote& quote) noexcept {
+  const double floats = quote.bid + quote.ask + quote.last + quote.high + quote.low;
+  const double sum = floats + quote.bidSize + quote.askSize + quote.venue + quote.change;
+  if (sum != 9 * Payload::otherWord(quote.number)) fail("a record arrived that was not sent");
+  return quote.number;
+}
+
 // push(messages, count) and pop(messages, limit) say how many they took or gave; a batch of one uses the single calls.
-template <class Push, class Pop>
+template <class Item = Message, class Push, class Pop>
 void run(const Spec& spec, uint32_t batch, Push&& push, Pop&& pop) {
   std::thread receiver([&] {
     bindTo(1);
-    std::array<Message, kBatch> inbox;
+    std::array<Item, kBatch> inbox;
     receiveStream(spec, [&](auto&& count) {
       const size_t received = pop(inbox.data(), batch);
-      for (size_t i = 0; i < received; ++i) count(Payload::read(std::as_bytes(std::span(inbox[i].words))));
+      for (size_t i = 0; i < received; ++i) count(read(inbox[i]));
       return received;
     });
   });
   bindTo(0);
-  std::array<Message, kBatch> outbox;
+  std::array<Item, kBatch> outbox;
   sendStream(spec, batch, [&](double first) {
     const uint32_t count = first < 0 ? 1 : batch;  // The marks come alone.
-    for (uint32_t i = 0; i < count; ++i) Payload::write(outbox[i].words, first + i);
+    for (uint32_t i = 0; i < count; ++i) write(outbox[i], first + i);
     for (size_t sent = 0; sent < count;) {
       const size_t taken = push(outbox.data() + sent, count - sent);
       sent += taken;
@@ -73,11 +95,11 @@ void run(const Spec& spec, uint32_t batch, Push&& push, Pop&& pop) {
 }
 
 // Of the queues without calls for batches.
-template <class TryPush, class TryPop>
+template <class Item = Message, class TryPush, class TryPop>
 void runSingle(const Spec& spec, TryPush&& tryPush, TryPop&& tryPop) {
-  run(
-      spec, 1, [&](const Message* from, size_t) { return size_t{tryPush(*from)}; },
-      [&](Message* to, size_t) { return size_t{tryPop(*to)}; });
+  run<Item>(
+      spec, 1, [&](const Item* from, size_t) { return size_t{tryPush(*from)}; },
+      [&](Item* to, size_t) { return size_t{tryPop(*to)}; });
 }
 
 #ifdef WITH_CONCURRENTQUEUE
@@ -128,6 +150,12 @@ void boostSpsc(const Spec& spec, uint32_t batch) {
       [&](Message* to, size_t limit) { return queue.pop(to, limit); });
 }
 
+void boostSpscOfQuotes(const Spec& spec) {
+  boost::lockfree::spsc_queue<Quote> queue(kCapacity);
+  runSingle<Quote>(
+      spec, [&](const Quote& from) { return queue.push(from); }, [&](Quote& to) { return queue.pop(to); });
+}
+
 void boostQueue(const Spec& spec) {
   boost::lockfree::queue<Message, boost::lockfree::fixed_sized<true>> queue(kCapacity);
   runSingle(
@@ -155,6 +183,7 @@ int main(int argc, char** argv) {
 #ifdef WITH_BOOST
   if (spec.program == "boost-spsc") return boostSpsc(spec, 1), 0;
   if (spec.program == "boost-spsc-16") return boostSpsc(spec, kBatch), 0;
+  if (spec.program == "boost-spsc-record") return boostSpscOfQuotes(spec), 0;
   if (spec.program == "boost-queue") return boostQueue(spec), 0;
 #endif
   fail("no such program");

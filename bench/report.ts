@@ -120,3 +120,9 @@ export class Neighbours {
     return { total, busy: total - all[3] - all[4], ours };
   }
 }
+
+/** How busy others were meanwhile, for a table's title. */
+export function neighboursText(share: number): string {
+  const warning = share > 0.1 ? ', so do not trust this' : '';
+  return `other programs took ${(100 * share).toFixed(0)} % of the machine${warning}`;
+}

@@ -29,7 +29,7 @@ function wordOf(slots: BroadcastSlots, membership: Membership, number: number): 
     : (slots.subscriberAt(number) + SubscriberEntry.word) >> 2;
 }
 
-/** One more than the highest number that a subscriber ever had. */
+/** Subscribers' entries from this number on were never used. */
 export function subscribersEver(slots: BroadcastSlots): number {
   const { words, bodyOffset } = slots.segment;
   const ever = Atomics.load(words, (bodyOffset + BroadcastHeader.subscribersEver) >> 2) >>> 0; // M.

@@ -1,0 +1,75 @@
+// The project's goals, as met or missed.
+
+import type { IdleResult } from './idle.js';
+import type { RecoveryResult } from './recovery.js';
+import { figures, printTable } from './report.js';
+import { ratio, type Shown, slicesOf } from './shown.js';
+import type { StartupResult } from './startup.js';
+
+/** What was measured; a section that was left out has nothing here. */
+export interface Measured {
+  /** By the length of messages, in bytes. */
+  roundTrips: Map<number, Shown>;
+  streams: Map<number, Shown>;
+  queues?: Shown;
+  records?: Shown;
+  publishing: { block?: Shown; overwrite?: Shown };
+  recovery?: readonly RecoveryResult[];
+  idle?: IdleResult[];
+  startup?: StartupResult;
+}
+
+/** Goals of sections that were left out are not shown. */
+export function printGoals(measured: Measured): void {
+  const rows: string[][] = [];
+  let others = 0;
+  const goal = (what: string, value: number, atMost: boolean, bound: number, unit: string) => {
+    if (!Number.isFinite(value)) {
+      others++;
+      return;
+    }
+    const met = atMost ? value <= bound : value >= bound;
+    rows.push([what, `${atMost ? '<=' : '>='} ${bound} ${unit}`, `${figures(value)} ${unit}`, met ? 'met' : 'missed']);
+  };
+  const time = (shown: Shown | undefined, program: string, to: string) => {
+    return ratio(slicesOf(shown, 'Node', program), slicesOf(shown, 'C++', to));
+  };
+  const speed = (shown: Shown | undefined, program: string, to: string) => 1 / time(shown, program, to);
+  const { roundTrips, streams, queues, records, publishing, recovery, idle, startup } = measured;
+
+  const bounced = time(roundTrips.get(64), 'spin', 'bounce');
+  goal('round trip, 64 bytes, spinning, to one word bouncing', bounced, true, 1.6, 'x');
+  goal('one way, 64 bytes, speed to the C++ ring', speed(streams.get(64), 'drain', 'stream'), false, 0.5, 'x');
+  const copied = speed(streams.get(65536), 'copy', 'memcpy-walk');
+  goal('one way, 65536 bytes, copied in and out, speed to memcpy through 16 MiB', copied, false, 0.8, 'x');
+  const recordsTo = (program: string) => speed(records, program, 'boost-spsc-record');
+  goal('records of 64 bytes, speed to boost::lockfree::spsc_queue', recordsTo('records'), false, 0.7, 'x');
+  goal('records of 64 bytes, 16 at once, speed to the same', recordsTo('records-many'), false, 0.7, 'x');
+  const single = speed(queues, 'mpmc', 'concurrentqueue');
+  goal('many to many, 64 bytes, speed to moodycamel::ConcurrentQueue', single, false, 0.6, 'x');
+  const batches = (to: string) => speed(queues, 'mpmc-many', to);
+  goal('many to many, 64 bytes, 16 at once, speed to the same', batches('concurrentqueue'), false, 1, 'x');
+  const bulk = batches('concurrentqueue-16');
+  goal('many to many, 64 bytes, 16 at once, speed to the same with 16 at once', bulk, false, 1, 'x');
+  for (const onSlow of ['block', 'overwrite'] as const) {
+    for (const when of ['after', 'along'] as const) {
+      const shown = publishing[onSlow];
+      const flat = ratio(slicesOf(shown, 'Node', `${when}-64`), slicesOf(shown, 'Node', `${when}-1`));
+      const reading = when === 'after' ? 'between bursts' : 'all the time';
+      goal(`publishing, '${onSlow}', 64 subscribers that read ${reading}, to one`, flat, true, 1.2, 'x');
+    }
+  }
+  for (const { label, medianMs } of recovery ?? [{ label: '', medianMs: NaN }]) {
+    goal(`going on after a SIGKILL, median: ${label}`, medianMs, true, 50, 'ms');
+  }
+  const [alone, ...consumers] = idle ?? [];
+  const idleCpu = Math.max(...consumers.map(({ cpuMsPerSecond }) => cpuMsPerSecond - alone.cpuMsPerSecond));
+  // A thousandth of a core: the least that top shows.
+  goal('idle consumer, over a Node that waits for a timer, CPU a second', idleCpu, true, 1, 'ms');
+  goal('import, over an empty module', startup?.importMs ?? NaN, true, 20, 'ms');
+  goal('create and attach, 1 MiB', startup?.createAttachMs ?? NaN, true, 1, 'ms');
+  if (rows.length > 0) printTable('### Goals', ['what', 'goal', 'measured', ''], rows);
+  const met = rows.filter((row) => row[3] === 'met').length;
+  const rest = others > 0 ? `; ${others} more were not measured` : '';
+  console.log(`\n${met} of ${rows.length} goals met${rest}.`);
+}
