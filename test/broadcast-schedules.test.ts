@@ -9,14 +9,10 @@ import { opening, useOwnDirectory } from './helpers/directory.js';
 import { announceSeed, Random, seed } from './helpers/random.js';
 import { BACKENDS, startBroadcastAt } from './helpers/rings.js';
 import type { Outcome, Part } from './programs/schedule.js';
+import { Control, Own, State } from './programs/schedule-control.js';
 
 useOwnDirectory();
 announceSeed('broadcast-schedules');
-
-// As in test/programs/schedule.ts, which runs when it is imported.
-const Control = { reports: 0, nowMs: 1, entered: 8, workers: 16, next: 16 } as const;
-const Own = { turn: 0, state: 1, sequence: 2, limited: 3, woken: 4, dies: 5 } as const;
-const State = { running: 0, ready: 1, asleep: 2, idle: 3 } as const;
 
 const ROUNDS = Number(process.env.RINGWAY_SCHEDULES ?? 150); // Of each kind.
 const PROGRAM = new URL('../build/ts/test/programs/schedule.js', import.meta.url);
@@ -145,7 +141,13 @@ function round({ backend, onSlow, dies }: Kind, random: Random): void {
   const outcomes = play(parts, random, dies ? 1 + random.below(2) : 0, () => anchor?.close());
   for (const { error } of outcomes) expect(error).toBeUndefined();
   const left = ring.subscriber({ from: 'oldest' }).tryReadMany(shape.slots).at(-1);
-  check(parts, outcomes, dies, wraps ? shape.slots : 0, left === undefined || left.length === 0 ? 0 : new DataView(left.buffer).getInt32(0));
+  check(
+    parts,
+    outcomes,
+    dies,
+    wraps ? shape.slots : 0,
+    left === undefined || left.length === 0 ? 0 : new DataView(left.buffer).getInt32(0),
+  );
   ring.close();
 }
 
