@@ -14,7 +14,7 @@ import { Control, Own, State } from './programs/schedule-control.js';
 useOwnDirectory();
 announceSeed('broadcast-schedules');
 
-const ROUNDS = Number(process.env.RINGWAY_SCHEDULES ?? 150); // Of each kind.
+const ROUNDS = Number(process.env.RINGWAY_SCHEDULES ?? 80); // Of each kind.
 const PROGRAM = new URL('../build/ts/test/programs/schedule.js', import.meta.url);
 const WORKERS = 5;
 const ALL = 1000; // More than are published.

@@ -76,7 +76,12 @@ Object.assign(Atomics, {
   load: stepped(load as Operation),
   store: stepped(store as Operation),
   add: stepped(add as Operation),
-  compareExchange: stepped(compareExchange as Operation),
+  compareExchange: (...args: never[]) => {
+    step();
+    const found = (compareExchange as Operation)(...args);
+    step(); // What comes next may be no atomic operation: P7.
+    return found;
+  },
 });
 performance.now = () => load(control, Control.nowMs);
 
