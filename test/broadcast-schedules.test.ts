@@ -9,16 +9,12 @@ import { opening, useOwnDirectory } from './helpers/directory.js';
 import { announceSeed, Random, seed } from './helpers/random.js';
 import { BACKENDS, startBroadcastAt } from './helpers/rings.js';
 import type { Outcome, Part } from './programs/schedule.js';
+import { Control, Own, State } from './programs/schedule-control.js';
 
 useOwnDirectory();
 announceSeed('broadcast-schedules');
 
-// As in test/programs/schedule.ts, which runs when it is imported.
-const Control = { reports: 0, nowMs: 1, entered: 8, workers: 16, next: 16 } as const;
-const Own = { turn: 0, state: 1, sequence: 2, limited: 3, woken: 4, dies: 5 } as const;
-const State = { running: 0, ready: 1, asleep: 2, idle: 3 } as const;
-
-const ROUNDS = Number(process.env.RINGWAY_SCHEDULES ?? 150); // Of each kind.
+const ROUNDS = Number(process.env.RINGWAY_SCHEDULES ?? 80); // Of each kind.
 const PROGRAM = new URL('../build/ts/test/programs/schedule.js', import.meta.url);
 const WORKERS = 5;
 const ALL = 1000; // More than are published.

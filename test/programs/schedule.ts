@@ -7,12 +7,7 @@ import { ShmSegment } from '#ringway/memory/shm.js';
 import { BroadcastRing } from '#ringway/ring/broadcast.js';
 import type { BroadcastPublisher } from '#ringway/ring/broadcast-publisher.js';
 import type { BroadcastSubscriber } from '#ringway/ring/broadcast-subscriber.js';
-
-/** Words that the scheduler and the workers share: those of all, then those of each worker. */
-export const Control = { reports: 0, nowMs: 1, entered: 8, workers: 16, next: 16 } as const;
-/** Of one worker, from its first word on. */
-export const Own = { turn: 0, state: 1, sequence: 2, limited: 3, woken: 4, dies: 5 } as const;
-export const State = { running: 0, ready: 1, asleep: 2, idle: 3 } as const;
+import { Control, Own, State } from './schedule-control.js';
 
 export interface Part {
   handle: SegmentHandle;
@@ -81,7 +76,12 @@ Object.assign(Atomics, {
   load: stepped(load as Operation),
   store: stepped(store as Operation),
   add: stepped(add as Operation),
-  compareExchange: stepped(compareExchange as Operation),
+  compareExchange: (...args: never[]) => {
+    step();
+    const found = (compareExchange as Operation)(...args);
+    step(); // What comes next may be no atomic operation: P7.
+    return found;
+  },
 });
 performance.now = () => load(control, Control.nowMs);
 
