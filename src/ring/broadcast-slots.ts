@@ -223,7 +223,8 @@ export class BroadcastSlots {
       words[slot + LAPS] = laps;
       const named = this.#lapOf(position) | (spare & this.#indexMask);
       if (Atomics.compareExchange(words, cell, word, named) !== word) continue; // P6, with find().
-      // P7. The spare may be known late: who needs to know makes up for it (P4, N).
+      // P7. The spare may be known late: who needs to know makes up for it (P4, N). The compare-exchange of the tail must
+      // come before anything is written into the new spare: its load keeps those stores behind P6 (V).
       const next = this.#spareFrom(position - this.#count, displaced);
       words[(this.publisherAt(publisher) + PublisherEntry.spare) >> 2] = next;
       Atomics.compareExchange(words, this.#tail, position, (position + 1) | 0);
