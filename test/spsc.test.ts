@@ -1,6 +1,7 @@
 // What the documentation says of SpscRing, within one process and over both kinds of memory. Streams between processes are in
 // spsc-cross.test.ts, deaths in spsc-kill.test.ts, waiting in wait.test.ts, views in views.test.ts.
 import { existsSync } from 'node:fs';
+import { inspect } from 'node:util';
 import fc from 'fast-check';
 import {
   ClosedError,
@@ -834,6 +835,13 @@ for (const backend of BACKENDS) {
         expect(await rejectionOf(ring.takeProducer())).toBeInstanceOf(ClosedError);
         await thread.run(({ state }) => state.ring.close());
       });
+    });
+
+    it('an end is shown in a line, not with its segment', () => {
+      const { producer, consumer } = ends();
+      expect(inspect({ consumer })).toMatch(/^{ consumer: \[consumer of SpscRing .*\] }$/);
+      producer.close();
+      expect(inspect(producer)).toMatch(/^\[producer of SpscRing .*, closed\]$/);
     });
 
     describe('close', () => {

@@ -117,7 +117,7 @@ function checkHandle(kind: number, handle: SegmentHandle): SegmentHandle {
   };
   if (typeof handle !== 'object' || handle === null) fail();
   if (handle.kind !== kindName(kind)) {
-    throw new TypeError(`this is the handle of a ${describe(handle.kind)}, not of a ${kindName(kind)}`);
+    throw new TypeError(`this handle leads to ${describe(handle.kind)}, not to ${describe(kindName(kind))}`);
   }
   if (handle.backend === 'sab') {
     if (handle.memory instanceof SharedArrayBuffer) return handle;

@@ -71,6 +71,11 @@ export abstract class RingEnd implements Condition, Disposable {
     this.close();
   }
 
+  /** @internal What console.log() shows: not the segment, byte by byte. */
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return `[${this.label.replace(/^the /, '')}${this.closed ? ', closed' : ''}]`;
+  }
+
   /** A pending asynchronous operation keeps the process alive: the default. */
   ref(): this {
     this.#line.referenced = true;
