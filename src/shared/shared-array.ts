@@ -33,9 +33,11 @@ export interface AttachSharedArrayOptions<Type extends ValueType> extends OpenOp
 
 /** What is opened or made under a name. */
 export interface NamedSharedArrayOptions<Type extends ValueType> extends SharedArrayOptions, OpenOptions {
+  /** As in SharedOptions. */
   name: string;
+  /** What its elements are, and are to be if it is there. */
   type: Type;
-  /** How many elements there are. */
+  /** How many elements there are, and are to be if it is there. */
   length: number;
 }
 

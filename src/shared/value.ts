@@ -33,7 +33,9 @@ export interface AttachValueOptions<Type extends ValueType> extends OpenOptions 
 
 /** What is opened or made under a name. */
 export interface NamedValueOptions<Type extends ValueType> extends ValueOptions, OpenOptions {
+  /** As in SharedOptions. */
   name: string;
+  /** What it is, and is to be if it is there. */
   type: Type;
   /** What it is if it is made now: 0, false, or a record of these, by default. */
   value?: ValueInput<Type>;
@@ -143,7 +145,10 @@ export class Value<Type extends ValueType = ValueType> extends SegmentOwner {
     return this.#cell.load() as ValueRead<Type>;
   }
 
-  // For programs in JavaScript: TypeScript has nothing that can be assigned.
+  /**
+   * Cannot be assigned.
+   * @throws {TypeError} always, naming the methods that change the value
+   */
   set value(_value: never) {
     throw new TypeError('value cannot be assigned, since value += 1 would be two steps: use set(), add() or update()');
   }
