@@ -259,6 +259,7 @@ for (const backend of BACKENDS) {
     it('is one value for all that attach, with its type or without, and no other', async () => {
       for (const [type, first, second] of [
         ['uint16', 7, 8],
+        ['int64', 2n ** 33n, -(2n ** 33n)],
         ['float64', 0.5, 1.5],
         [Mark, mark(1, 1), mark(2, 2)],
       ] as [ValueType, never, never][]) {
@@ -306,6 +307,48 @@ for (const backend of BACKENDS) {
         expect([value.closed, value.type, other.closed]).toEqual([true, type, false]);
         other.value;
       }
+    });
+
+    it('is closed by a getter of what it is set to, and left alone then', () => {
+      const value = make(Mark, mark(1, 1) as never);
+      const other = opening(Value.attach(value.handle));
+      const closing = {
+        ...mark(2, 2),
+        get text() {
+          value.close();
+          return '2';
+        },
+      };
+      expect(thrownBy(() => value.set(closing))).toMatchObject({ code: 'ERR_RINGWAY_CLOSED' });
+      expect(other.value).toEqual(mark(1, 1));
+    });
+
+    it('is not disturbed by a getter that reads it', () => {
+      const value = make(Mark, mark(1, 1) as never);
+      const next = { ...mark(2, 2) };
+      const reading = Object.defineProperty({ ...next }, 'text', { enumerable: true, get: () => value.value.text + 2 });
+      value.set(reading);
+      expect(value.value).toEqual({ ...next, text: '12' });
+    });
+
+    it('is doubled by another one, every field of a record: the text is put behind itself', async () => {
+      const Struct = record({ n: 'int32', x: 'float64', long: 'int64', xs: 'float64[3]', text: 'utf8[20]' });
+      const value = make(Struct, { n: 3, x: 1.5, long: 2n ** 33n, xs: [1, 2, 3], text: 'hello' } as never);
+      const copy = value.value;
+      const remote = await start(backend);
+      await remote.run(({ ringway }, handle) => {
+        const there = ringway.Value.attach(handle) as unknown as Value<typeof Struct>;
+        there.update(({ n, x, long, xs, text }) => ({
+          n: 2 * n,
+          x: 2 * x,
+          long: 2n * long,
+          xs: xs.map((number) => 2 * number),
+          text: text + text,
+        }));
+        there.close();
+      }, value.handle);
+      const doubled = { n: 6, x: 3, long: 2n ** 34n, xs: new Float64Array([2, 4, 6]), text: 'hellohello' };
+      expect([value.value, copy.text, copy.n]).toEqual([doubled, 'hello', 3]);
     });
 
     it('tells of contents that cannot be', () => {
@@ -524,6 +567,11 @@ describe('a named value', () => {
     expect(await rejectionOf(Value.whenCreated(name, { timeoutMs: 0 }))).toBeInstanceOf(TimeoutError);
     expect(thrownBy(() => Value.createOrAttach({ name, type: 'uint8', value: 256 }))).toBeInstanceOf(RangeError);
     expect(thrownBy(() => Value.createOrAttach({ type: 'uint8' } as never))).toBeInstanceOf(TypeError);
+    for (const wrong of [{}, { type: null }, { type: 'int8', value: '1' }]) {
+      using there = new Value('int8', 1, { name });
+      expect(thrownBy(() => Value.createOrAttach({ name, ...wrong } as never))).toBeInstanceOf(TypeError);
+      Value.unlink(there.name as string);
+    }
   });
 });
 

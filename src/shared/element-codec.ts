@@ -90,18 +90,20 @@ const boolElements: ElementCodec = {
 
 function recordElements(type: RecordType): ElementCodec {
   const { byteLength } = type;
-  const codec = new RecordCodec(type);
+  // Two, since a getter of what is encoded may read the array.
+  const reader = new RecordCodec(type);
+  const writer = new RecordCodec(type);
   return {
     byteLength,
     stride: byteLength,
     viewOf: (buffer, byteOffset, length) =>
       new Uint8Array(buffer, byteOffset, length * byteLength) as unknown as ElementView,
     get: (view, index) =>
-      codec.decode(view.subarray(index * byteLength, (index + 1) * byteLength) as unknown as Uint8Array),
-    set: (view, index, value) => view.set(codec.encode(value as never), index * byteLength),
+      reader.decode(view.subarray(index * byteLength, (index + 1) * byteLength) as unknown as Uint8Array),
+    set: (view, index, value) => view.set(writer.encode(value as never), index * byteLength),
     prepare(values) {
       const prepared = new Uint8Array(values.length * byteLength);
-      for (let i = 0; i < values.length; i++) prepared.set(codec.encode(values[i] as never), i * byteLength);
+      for (let i = 0; i < values.length; i++) prepared.set(writer.encode(values[i] as never), i * byteLength);
       return prepared as unknown as ElementView;
     },
   };

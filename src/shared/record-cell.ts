@@ -23,6 +23,7 @@ import { Constants, ValueHeader } from '../layout.js';
 import type { Segment } from '../memory/segment.js';
 import { RecordCodec } from '../record/codec.js';
 import type { RecordType } from '../record/record.js';
+import { checkOpen } from './segment-owner.js';
 import type { ValueCell } from './value-cell.js';
 
 const COPY_BITS = BigInt(Constants.valueCopyBits);
@@ -118,6 +119,7 @@ export class RecordCell implements ValueCell {
 
   // Whether it came to pass; not if the word is another one by now. Calls nothing of the user's, which could publish too.
   #publish(word: bigint, bytes: Uint8Array): boolean {
+    checkOpen(this.#segment); // What the user's functions and getters closed may be another participant's by now.
     if (Atomics.load(this.#cell, 0) !== word) return false; // B.
     const first = 2 * this.#segment.participantId;
     const mine = Number(word & COPY_MASK) === first ? first + 1 : first;

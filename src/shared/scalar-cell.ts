@@ -14,6 +14,7 @@ import { describe } from '../memory/names.js';
 import type { Segment } from '../memory/segment.js';
 import type { ScalarType } from '../record/description.js';
 import { FITS, refuse, wantedBy } from '../record/scalar-values.js';
+import { checkOpen } from './segment-owner.js';
 import type { ValueCell } from './value-cell.js';
 
 /** What stands in a cell. */
@@ -162,6 +163,7 @@ export class ScalarCell implements ValueCell {
       const found = this.#valueOf(bits);
       const value = next(found);
       checkScalar(this.#type, value);
+      checkOpen(this.#segment);
       if (ATOMICS.compareExchange(this.#cells, 0, bits, this.#encoding.toBits(value)) === bits) return found; // A.
     }
   }

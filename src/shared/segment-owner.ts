@@ -57,8 +57,13 @@ export abstract class SegmentOwner implements Disposable {
 
   /** @internal */
   protected checkOpen(): void {
-    if (this.#segment.closed) throw new ClosedError(`${this.#segment.label} is closed`);
+    checkOpen(this.#segment);
   }
+}
+
+/** @throws {ClosedError} if it was closed */
+export function checkOpen(segment: Segment): void {
+  if (segment.closed) throw new ClosedError(`${segment.label} is closed`);
 }
 
 const collected = closesWithLastView();

@@ -107,6 +107,7 @@ export class Value<Type extends ValueType = ValueType> extends SegmentOwner {
   static createOrAttach<Type extends ValueType>(options: NamedValueOptions<Type>): Value<Type> {
     checkSharedOptions(options, 'a name and a type');
     const name = checkName(options.name);
+    bodyOf(checkType(options.type), options.value); // A wrong value is told of, though it may not be needed.
     return attachOrCreate(
       () => Value.attach(name, options),
       () => {},
@@ -205,12 +206,7 @@ export class Value<Type extends ValueType = ValueType> extends SegmentOwner {
   update(fn: (value: ValueRead<Type>) => ValueInput<Type>): ValueRead<Type> {
     if (typeof fn !== 'function') throw new TypeError(`update() takes a function, not ${describe(fn)}`);
     this.checkOpen();
-    const next = (value: unknown) => {
-      const result = fn(value as ValueRead<Type>);
-      this.checkOpen(); // Others may use our copies of a record by now.
-      return result;
-    };
-    return this.#cell.update(next) as ValueRead<Type>;
+    return this.#cell.update(fn as (value: unknown) => unknown) as ValueRead<Type>;
   }
 }
 
@@ -238,8 +234,7 @@ function open<Type extends ValueType>(segment: Segment, typeOf: () => Type): Ope
 
 function create<Type extends ValueType>(type: Type, initial: unknown, options: ValueOptions): Opened<Type> {
   const checked = checkSharedOptions(options, 'a name or a backend');
-  checkType(type);
-  const { byteLength, format } = typeof type === 'string' ? scalarBody(type, initial) : recordBody(type, initial);
+  const { byteLength, format } = bodyOf(checkType(type), initial);
   const segment = createSegment(
     Constants.kindValue,
     byteLength(checked.maxParticipants),
@@ -254,6 +249,10 @@ interface Body {
   byteLength(maxParticipants: number): number;
   /** Writes the initial value, which was checked, into zeroed memory. */
   format(segment: Segment): void;
+}
+
+function bodyOf(type: ValueType, initial: unknown): Body {
+  return typeof type === 'string' ? scalarBody(type, initial) : recordBody(type, initial);
 }
 
 function scalarBody(type: ScalarType, initial: unknown): Body {
