@@ -93,6 +93,12 @@ export const SemaphoreHeader = {
   end: 384,
 } as const;
 
+/** Offsets from the body's start, in bytes. A scalar has no copies. */
+export const ValueHeader = { cell: 0, copies: 128 } as const;
+
+/** Offsets from the body's start, in bytes. */
+export const SharedArrayHeader = { length: 0, elements: 128 } as const;
+
 /** Offsets from the record's start, in bytes. */
 export const RecordHeader = { byteLength: 0, flags: 4, payload: 8 } as const;
 
@@ -141,6 +147,9 @@ export const Constants = {
   kindMpmc: 2,
   kindBroadcast: 3,
   kindSemaphore: 4,
+  kindValue: 9,
+  kindSharedMemory: 10,
+  kindSharedArray: 11,
   minSpscCapacity: 64,
   maxSpscCapacity: 2 ** 30,
   minMpmcSlots: 2,
@@ -167,6 +176,8 @@ export const Constants = {
   memberActive: 2,
   maxSemaphorePermits: 2 ** 31 - 1,
   turnTicketShift: 13,
+  valueCopyBits: 13,
+  maxSharedByteLength: 2 ** 32 - 2 ** 20,
   paddingFlag: 1,
   asleepBit: 1,
   roleIdShift: 3,

@@ -9,9 +9,13 @@ import {
   PeerDiedError,
   type RecordValue,
   record,
+  type SegmentHandle,
   Semaphore,
+  SharedArray,
+  SharedMemory,
   SpscRing,
   type SpscRingOptions,
+  Value,
 } from 'ringway';
 import { describe, expect, it } from 'vitest';
 import * as layout from '../src/layout.js';
@@ -62,7 +66,9 @@ describe('the layout', () => {
     ];
     for (const [from, to, table, notRows] of entries) expect({ ...rows(part(from, to)), ...notRows }).toEqual(table);
     const { end: _, ...fields } = SemaphoreHeader;
-    expect(rows(part('## Semaphore', '## Event counts'))).toEqual(fields);
+    expect(rows(part('## Semaphore', '## Value'))).toEqual(fields);
+    expect(rows(part('## Value', '## Block'))).toEqual(layout.ValueHeader);
+    expect(rows(part('## Array', '## Event counts'))).toEqual(layout.SharedArrayHeader);
     expect(text).toContain(`Layout version: ${Constants.layoutVersion}.`);
     expect(text).toContain(`0x${Constants.magic.toString(16)}`);
   });
@@ -122,6 +128,11 @@ const sample: RecordValue<typeof Sample> = {
   e: true,
   f: 2n ** 64n - 3n,
 };
+
+interface Shared {
+  handle: SegmentHandle;
+  close(): void;
+}
 
 const fileOfImage = (name: string) => fileURLToPath(new URL(`golden/${name}.bin`, import.meta.url));
 
@@ -198,6 +209,66 @@ describe('an image of a segment', () => {
     rmSync(path);
   });
 
+  const values: Record<string, { make: (backend: 'shm' | 'sab') => Shared; check: (name: string) => void }> = {
+    // Changed once, so that one of the creator's copies has the first value and the other one the second.
+    value: {
+      make: (backend) => {
+        const made = new Value(Sample, sample, { backend, maxParticipants: PARTICIPANTS });
+        made.update((value) => ({ ...value, a: 3 }));
+        return made;
+      },
+      check: (name) => {
+        using opened = Value.attach(name, { type: Sample });
+        expect(opened.value).toEqual({ ...sample, a: 3 });
+        expect(opened.set(sample).a).toBe(3);
+      },
+    },
+    'value-scalar': {
+      make: (backend) => new Value('float64', -0.1, { backend, maxParticipants: PARTICIPANTS }),
+      check: (name) => {
+        using opened = Value.attach(name);
+        expect(opened).toMatchObject({ type: 'float64', value: -0.1 });
+      },
+    },
+    'shared-array': {
+      make: (backend) => new SharedArray('int16', [1, -2, 32767], { backend, maxParticipants: PARTICIPANTS }),
+      check: (name) => {
+        using opened = SharedArray.attach(name);
+        expect([opened.type, [...opened]]).toEqual(['int16', [1, -2, 32767]]);
+      },
+    },
+    'shared-memory': {
+      make: (backend) => {
+        const made = SharedMemory.create({ byteLength: 13, backend, maxParticipants: PARTICIPANTS });
+        made.bytes.set(recordOf(13));
+        return made;
+      },
+      check: (name) => {
+        using opened = SharedMemory.attach(name);
+        expect(opened.bytes).toEqual(recordOf(13));
+      },
+    },
+  };
+  for (const [what, { make, check }] of Object.entries(values)) {
+    it(`is made and opened as it always was: ${what}`, () => {
+      const file = fileOfImage(what);
+      for (const backend of BACKENDS) {
+        const made = make(backend);
+        const image = normalised(imageOf(made));
+        made.close();
+        if (process.env.RINGWAY_GOLDEN === 'write' && backend === 'shm') writeFileSync(file, image);
+        const golden = new Uint8Array(readFileSync(file));
+        if (backend === 'sab') golden.fill(0, SegmentHeader.nextParticipant, SegmentHeader.nextParticipant + 4);
+        expect(image).toEqual(golden);
+      }
+      const name = freshName();
+      const path = `${segmentDirectory()}/ringway-${name}`;
+      writeFileSync(path, readFileSync(file));
+      check(name);
+      rmSync(path);
+    });
+  }
+
   // Two records, the first of them popped; the ends given back.
   it('is made and opened as it always was: typed records', () => {
     const options = { capacity: 256, maxParticipants: PARTICIPANTS, record: Sample };
@@ -224,7 +295,7 @@ describe('an image of a segment', () => {
   });
 
   it('is there for every structure', () => {
-    for (const name of [...Object.keys(images), 'semaphore', 'record'])
+    for (const name of [...Object.keys(images), 'semaphore', ...Object.keys(values), 'record'])
       expect(existsSync(fileOfImage(name)), name).toBe(true);
   });
 });

@@ -31,7 +31,9 @@ describe('the package', () => {
       'record',
     ];
     expect(Object.keys(rings).sort()).toEqual(expectedOfRings);
-    expect(Object.keys(ringway).sort()).toEqual([...expectedOfRings, 'Semaphore'].sort());
+    expect(Object.keys(ringway).sort()).toEqual(
+      [...expectedOfRings, 'Semaphore', 'SharedArray', 'SharedMemory', 'Value'].sort(),
+    );
     const all = new Set<unknown>(Object.values(ringway));
     for (const value of Object.values(rings)) expect(all.has(value)).toBe(true);
   });
@@ -191,6 +193,12 @@ describe('the declarations', () => {
       ),
     RecordLease: 'value deliveries redelivered ended ack nack'.split(' '),
     SpscRingStats: 'capacity used pushed popped spins parks wakeUps redelivered abandoned participants'.split(' '),
+    SharedMemory: 'create attach createOrAttach whenCreated unlink bytes buffer byteLength'.split(' '),
+    SharedMemoryOptions: ['byteLength'],
+    Value: 'attach createOrAttach whenCreated unlink type value set exchange add compareExchange update'.split(' '),
+    NamedValueOptions: 'name type value'.split(' '),
+    SharedArray: 'attach createOrAttach whenCreated unlink type length view at set [Symbol.iterator]'.split(' '),
+    SegmentOwner: 'backend name handle closed close [Symbol.dispose]'.split(' '),
     Capabilities: 'backend crossProcess reason platform'.split(' '),
   };
   for (const [name, members] of Object.entries(documented)) {

@@ -84,6 +84,9 @@ export const KIND_NAMES: Readonly<Record<number, string>> = {
   [Constants.kindMpmc]: 'MpmcRing',
   [Constants.kindBroadcast]: 'BroadcastRing',
   [Constants.kindSemaphore]: 'Semaphore',
+  [Constants.kindValue]: 'Value',
+  [Constants.kindSharedMemory]: 'SharedMemory',
+  [Constants.kindSharedArray]: 'SharedArray',
 };
 
 export function kindName(kind: number): string {

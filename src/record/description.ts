@@ -24,6 +24,17 @@ export type ElementType = keyof typeof ELEMENT_BYTES;
 /** The type of one value of a field; 64-bit integers are bigints. */
 export type ScalarType = Exclude<ElementType, 'utf8'>;
 
+/** Whether it names the type of one value. */
+export function isScalarType(type: unknown): type is ScalarType {
+  return typeof type === 'string' && type !== 'utf8' && Object.hasOwn(ELEMENT_BYTES, type);
+}
+
+/** The scalar types, for messages. */
+export function scalarTypes(): string {
+  const { utf8: _, ...scalars } = ELEMENT_BYTES;
+  return Object.keys(scalars).join(' ');
+}
+
 /** A field's type: a scalar, `float32[16]` for so many of them, or `utf8[8]` for a string of up to so many bytes. */
 export type FieldType = ScalarType | `${ScalarType}[${number}]` | `utf8[${number}]`;
 
@@ -93,9 +104,8 @@ function parseType(name: string, type: unknown): { element: ElementType; length:
   if (known && (element !== 'utf8' || length !== undefined)) {
     return { element: element as ElementType, length: length === undefined ? undefined : Number(length) };
   }
-  const { utf8: _, ...scalars } = ELEMENT_BYTES;
   throw new RangeError(
-    `the type of field ${describe(name)} must be one of ${Object.keys(scalars).join(' ')}, such a type with a length, ` +
+    `the type of field ${describe(name)} must be one of ${scalarTypes()}, such a type with a length, ` +
       `float32[16], or utf8[8], not ${describe(type)}`,
   );
 }

@@ -1,4 +1,4 @@
-// How a field of each type is read from memory and written to it, and which values it takes: the accessors of cursors.
+// How a field of each type is read from memory and written to it: the accessors of cursors.
 //
 // Each scalar type has functions of its own, so that each of them meets one kind of typed array only: the engine
 // specialises a function by what all of its copies have seen.
@@ -7,6 +7,23 @@ import { ClosedError } from '../errors.js';
 import { describe } from '../memory/names.js';
 import type { ElementType, PlacedField, ScalarType } from './description.js';
 import type { RecordMemory } from './record-memory.js';
+import {
+  isBool,
+  isFloat32,
+  isFloat64,
+  isInt8,
+  isInt16,
+  isInt32,
+  isInt64,
+  isUint8,
+  isUint16,
+  isUint32,
+  isUint64,
+  NUMBERS,
+  refuse,
+  type Wanted,
+  wantedBy,
+} from './scalar-values.js';
 
 /** What the functions of a field find the record by: a cursor. */
 export interface HasMemory {
@@ -188,66 +205,6 @@ const SCALARS: Record<ScalarType, (wanted: Wanted, offset: number) => Access> = 
       memory.uint8[memory.at + offset] = value ? 1 : 0;
     },
   }),
-};
-
-const isInt8 = (value: unknown): value is number => typeof value === 'number' && (value << 24) >> 24 === value;
-const isUint8 = (value: unknown): value is number => typeof value === 'number' && (value & 0xff) === value;
-const isInt16 = (value: unknown): value is number => typeof value === 'number' && (value << 16) >> 16 === value;
-const isUint16 = (value: unknown): value is number => typeof value === 'number' && (value & 0xffff) === value;
-const isInt32 = (value: unknown): value is number => typeof value === 'number' && (value | 0) === value;
-const isUint32 = (value: unknown): value is number => typeof value === 'number' && value >>> 0 === value;
-const isInt64 = (value: unknown): value is bigint => typeof value === 'bigint' && BigInt.asIntN(64, value) === value;
-const isUint64 = (value: unknown): value is bigint => typeof value === 'bigint' && BigInt.asUintN(64, value) === value;
-// No finite number becomes Infinity; others are rounded.
-const isFloat32 = (value: unknown): value is number =>
-  typeof value === 'number' && (Number.isFinite(Math.fround(value)) || !Number.isFinite(value));
-const isFloat64 = (value: unknown): value is number => typeof value === 'number';
-const isBool = (value: unknown): value is boolean => typeof value === 'boolean';
-
-/** The type of a scalar's values, and how a message puts it. */
-const TAKES: Record<ScalarType, [type: string, takes: string]> = {
-  int8: ['number', 'a whole number from -128 to 127'],
-  uint8: ['number', 'a whole number from 0 to 255'],
-  int16: ['number', 'a whole number from -32768 to 32767'],
-  uint16: ['number', 'a whole number from 0 to 65535'],
-  int32: ['number', 'a whole number from -2^31 to 2^31 - 1'],
-  uint32: ['number', 'a whole number from 0 to 2^32 - 1'],
-  int64: ['bigint', 'a bigint from -2^63 to 2^63 - 1'],
-  uint64: ['bigint', 'a bigint from 0 to 2^64 - 1'],
-  float32: ['number', 'a number that a float32 does not round to Infinity'],
-  float64: ['number', 'a number'],
-  bool: ['boolean', 'true or false'],
-};
-
-/** What a message says that a field takes. */
-interface Wanted {
-  readonly label: string;
-  readonly type: string;
-  readonly takes: string;
-}
-
-function wantedBy(element: ScalarType, label: string): Wanted {
-  const [type, takes] = TAKES[element];
-  return { label, type, takes };
-}
-
-/** A value of the right type that does not fit is out of range. */
-function refuse(value: unknown, { label, type, takes }: Wanted): never {
-  const message = `${label} takes ${takes}, not ${describe(value)}`;
-  throw typeof value === type ? new RangeError(message) : new TypeError(message);
-}
-
-const NUMBERS = {
-  int8: { View: Int8Array, fits: isInt8 },
-  uint8: { View: Uint8Array, fits: isUint8 },
-  int16: { View: Int16Array, fits: isInt16 },
-  uint16: { View: Uint16Array, fits: isUint16 },
-  int32: { View: Int32Array, fits: isInt32 },
-  uint32: { View: Uint32Array, fits: isUint32 },
-  int64: { View: BigInt64Array, fits: isInt64 },
-  uint64: { View: BigUint64Array, fits: isUint64 },
-  float32: { View: Float32Array, fits: isFloat32 },
-  float64: { View: Float64Array, fits: isFloat64 },
 };
 
 interface NumbersView {

@@ -66,7 +66,7 @@ export function checkRecordType(type: unknown): RecordType | undefined {
   throw new TypeError(`record must be what record({ … }) returns, not ${describe(type)}`);
 }
 
-interface ArrayTypes {
+export interface ArrayTypes {
   int8: Int8Array;
   uint8: Uint8Array;
   int16: Int16Array;
@@ -80,7 +80,8 @@ interface ArrayTypes {
   bool: boolean[];
 }
 
-type ScalarValue<Type> = Type extends 'bool' ? boolean : Type extends 'int64' | 'uint64' ? bigint : number;
+/** What a scalar of that type is in JavaScript. */
+export type ScalarValue<Type> = Type extends 'bool' ? boolean : Type extends 'int64' | 'uint64' ? bigint : number;
 
 /** What a field of that type gives. */
 export type FieldValue<Type extends FieldType> = Type extends `utf8[${number}]`

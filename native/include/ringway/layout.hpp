@@ -18,7 +18,15 @@ inline constexpr uint32_t kLayoutVersion = 1;          // Grows when any row of 
 inline constexpr uint32_t kKnownFeatureBits = 0;       // A segment that needs a bit we do not know is refused.
 inline constexpr size_t kIsolationBytes = 128;  // Two 64-byte lines. Part of the format: not the compiler's guess.
 
-enum class Kind : uint32_t { spsc = 1, mpmc = 2, broadcast = 3, semaphore = 4 };
+enum class Kind : uint32_t {
+  spsc = 1,
+  mpmc = 2,
+  broadcast = 3,
+  semaphore = 4,
+  value = 9,
+  sharedMemory = 10,
+  sharedArray = 11,
+};
 
 inline constexpr uint32_t kMinParticipants = 2;
 inline constexpr uint32_t kMaxParticipants = 4096;
@@ -281,10 +289,37 @@ inline constexpr uint32_t kMaxSemaphorePermits = 0x7fffffff;
 inline constexpr uint32_t kTurnTicketShift = 13;
 static_assert(kMaxParticipants < uint32_t{1} << kTurnTicketShift);
 
+// Body of Kind::value; see src/shared/scalar-cell.ts and src/shared/record-cell.ts.
+//        0    8 cell                all          a scalar: its value, in the first 4 bytes unless it has 8; a record: the
+//                                                number of the current copy in the low kValueCopyBits bits, above them
+//                                                how many there have been
+//      128    . copies              participants a record only: two for each participant, in order, each rounded up to
+//                                                kIsolationBytes; written by that participant alone
+struct ValueHeader {
+  alignas(kIsolationBytes) Atomic<uint64_t> cell;
+};
+static_assert(sizeof(ValueHeader) == 128);
+
+inline constexpr uint32_t kValueCopyBits = 13;
+static_assert(2 * kMaxParticipants <= uint32_t{1} << kValueCopyBits);
+
+// Body of Kind::sharedArray; the type of its elements is the segment's description.
+//        0    4 length              creator      how many elements
+//      128    . elements            all
+struct SharedArrayHeader {
+  alignas(kIsolationBytes) uint32_t length;
+};
+static_assert(sizeof(SharedArrayHeader) == 128);
+
+// Longest body of Kind::sharedMemory (which is nothing but its bytes), value and sharedArray: with all that stands around
+// it, what one typed array spans in every supported runtime.
+inline constexpr uint32_t kMaxSharedByteLength = 0xfff00000;
+
 enum class WaitMode : uint32_t { adaptive = 0, spin = 1, park = 2 };
 
 static_assert(std::atomic<uint32_t>::is_always_lock_free, "a lock inside the atomic would not be shared");
 static_assert(std::atomic<double>::is_always_lock_free && sizeof(std::atomic<double>) == 8);
+static_assert(std::atomic<uint64_t>::is_always_lock_free && sizeof(Atomic<uint64_t>) == 8);
 static_assert(sizeof(Atomic<uint32_t>) == 4 && sizeof(Atomic<double>) == 8);
 
 }  // namespace ringway
