@@ -93,6 +93,17 @@ export const SemaphoreHeader = {
   end: 384,
 } as const;
 
+/** Offsets from the body's start, in bytes. */
+export const LockHeader = {
+  wait: 0,
+  owner: 128,
+  diedPid: 132,
+  released: 256,
+  nextTicket: 264,
+  turn: 268,
+  end: 384,
+} as const;
+
 /** Offsets from the record's start, in bytes. */
 export const RecordHeader = { byteLength: 0, flags: 4, payload: 8 } as const;
 
@@ -141,6 +152,7 @@ export const Constants = {
   kindMpmc: 2,
   kindBroadcast: 3,
   kindSemaphore: 4,
+  kindLock: 5,
   minSpscCapacity: 64,
   maxSpscCapacity: 2 ** 30,
   minMpmcSlots: 2,
@@ -167,6 +179,7 @@ export const Constants = {
   memberActive: 2,
   maxSemaphorePermits: 2 ** 31 - 1,
   turnTicketShift: 13,
+  lockOwnerDied: 0x10000,
   paddingFlag: 1,
   asleepBit: 1,
   roleIdShift: 3,
