@@ -4,6 +4,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import {
   BroadcastRing,
+  Lock,
   MpmcRing,
   type OnSlow,
   PeerDiedError,
@@ -62,7 +63,10 @@ describe('the layout', () => {
     ];
     for (const [from, to, table, notRows] of entries) expect({ ...rows(part(from, to)), ...notRows }).toEqual(table);
     const { end: _, ...fields } = SemaphoreHeader;
-    expect(rows(part('## Semaphore', '## Event counts'))).toEqual(fields);
+    expect(rows(part('## Semaphore', '## Lock'))).toEqual(fields);
+    const { end: _end, ...lockFields } = layout.LockHeader;
+    expect(rows(part('## Lock', '## Event counts'))).toEqual(lockFields);
+    expect(part('## Lock', '## Event counts')).toContain(`${Constants.lockOwnerDied}: free`);
     expect(text).toContain(`Layout version: ${Constants.layoutVersion}.`);
     expect(text).toContain(`0x${Constants.magic.toString(16)}`);
   });
@@ -198,6 +202,24 @@ describe('an image of a segment', () => {
     rmSync(path);
   });
 
+  // Its owner had taken it, and did not release it.
+  it('is made and opened as it always was: lock', () => {
+    const made = new Lock({ wait: 'park', maxParticipants: PARTICIPANTS });
+    made.tryAcquire();
+    const image = normalised(imageOf(made));
+    made.close();
+    const file = fileOfImage('lock');
+    if (process.env.RINGWAY_GOLDEN === 'write') writeFileSync(file, image);
+    expect(image).toEqual(new Uint8Array(readFileSync(file)));
+    const name = freshName();
+    const path = `${segmentDirectory()}/ringway-${name}`;
+    writeFileSync(path, image);
+    using opened = Lock.attach(name);
+    expect(opened).toMatchObject({ wait: 'park', locked: true });
+    expect(opened.lockSync()).toMatchObject({ ownerDied: true, diedPid: 0 });
+    rmSync(path);
+  });
+
   // Two records, the first of them popped; the ends given back.
   it('is made and opened as it always was: typed records', () => {
     const options = { capacity: 256, maxParticipants: PARTICIPANTS, record: Sample };
@@ -224,7 +246,7 @@ describe('an image of a segment', () => {
   });
 
   it('is there for every structure', () => {
-    for (const name of [...Object.keys(images), 'semaphore', 'record'])
+    for (const name of [...Object.keys(images), 'semaphore', 'lock', 'record'])
       expect(existsSync(fileOfImage(name)), name).toBe(true);
   });
 });

@@ -22,6 +22,7 @@ describe('the package', () => {
       'EndOfStreamError',
       'MessageSizeError',
       'MpmcRing',
+      'OwnerDiedError',
       'PeerDiedError',
       'RingwayError',
       'RoleTakenError',
@@ -31,7 +32,7 @@ describe('the package', () => {
       'record',
     ];
     expect(Object.keys(rings).sort()).toEqual(expectedOfRings);
-    expect(Object.keys(ringway).sort()).toEqual([...expectedOfRings, 'Semaphore'].sort());
+    expect(Object.keys(ringway).sort()).toEqual([...expectedOfRings, 'Lock', 'RLock', 'Semaphore'].sort());
     const all = new Set<unknown>(Object.values(ringway));
     for (const value of Object.values(rings)) expect(all.has(value)).toBe(true);
   });

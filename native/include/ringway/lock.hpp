@@ -22,7 +22,7 @@ namespace ringway {
 inline bool abandonLock(LockHeader& lock, uint32_t id, const ParticipantEntry& entry) noexcept {
   uint32_t owner = id + 1;
   if (lock.owner.load(std::memory_order_seq_cst) != owner) return false;
-  lock.diedPid.store(entry.pid.load(std::memory_order_relaxed), std::memory_order_relaxed);  // Published by A.
+  lock.diedPid.store(entry.pid.load(std::memory_order_relaxed), std::memory_order_relaxed);     // Published by A.
   return lock.owner.compare_exchange_strong(owner, kLockOwnerDied, std::memory_order_seq_cst);  // A.
 }
 
