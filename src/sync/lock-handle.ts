@@ -140,7 +140,7 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
    * @throws {RingwayError} `EINTR` when a signal came that somebody listens to
    */
   lockSync(options?: SyncLockWaitOptions): Guard {
-    this.waitSync('lockSync', options, heedsMark(options));
+    this.#waitSync('lockSync', options, heedsMark(options));
     return this.#newGuard();
   }
 
@@ -269,8 +269,27 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
     });
   }
 
-  /** @internal Takes the lock, blocking the thread. */
-  protected waitSync(what: string, options: SyncWaitOptions | undefined, heedMark: boolean): void {
+  /** @internal Takes the lock without a guard, blocking the thread. False after `timeoutMs`. */
+  protected acquireByThread(what: string, options: SyncWaitOptions | undefined): boolean {
+    try {
+      this.#waitSync(what, options, true);
+    } catch (error) {
+      if (error instanceof TimeoutError) return false;
+      throw error;
+    }
+    return this.countAcquired();
+  }
+
+  /** @internal Takes the lock if that does not take waiting. */
+  protected tryTake(heedMark: boolean, holding: Holding): boolean {
+    this.#checkOpen();
+    if (this.#waiters.any) return false;
+    if (this.#take(undefined, heedMark, holding)) return true;
+    this.#ownership.checkOwnerLives();
+    return this.#take(undefined, heedMark, holding);
+  }
+
+  #waitSync(what: string, options: SyncWaitOptions | undefined, heedMark: boolean): void {
     this.#checkOpen();
     if (options !== undefined) checkWaitOptions(options);
     if (this.#take(undefined, heedMark, Holding.byThread)) return;
@@ -283,15 +302,6 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
       ownership.turn.leave();
       throw error;
     }
-  }
-
-  /** @internal Takes the lock if that does not take waiting. */
-  protected tryTake(heedMark: boolean, holding: Holding): boolean {
-    this.#checkOpen();
-    if (this.#waiters.any) return false;
-    if (this.#take(undefined, heedMark, holding)) return true;
-    this.#ownership.checkOwnerLives();
-    return this.#take(undefined, heedMark, holding);
   }
 
   #take(place: Place | undefined, heedMark: boolean, holding: Holding): boolean {
@@ -322,14 +332,6 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
 const collected = closesWhenCollected<{ segment: Segment; ownership: Ownership }>(({ segment, ownership }) => {
   if (!segment.closed) ownership.close();
 });
-
-/** `promise`, but false after the timeout of its options. */
-export function orFalse(promise: Promise<true>, options: WaitOptions | undefined): Promise<boolean> {
-  return promise.catch((error) => {
-    if (error instanceof TimeoutError && error !== options?.signal?.reason) return false;
-    throw error;
-  });
-}
 
 /** Whether an abandoned lock is to be left alone. */
 export function heedsMark(options: OwnerDiedOptions | undefined): boolean {

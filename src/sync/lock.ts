@@ -13,7 +13,6 @@ import {
   LockHandle,
   type LockOptions,
   type NamedLockOptions,
-  orFalse,
   whenLockCreated,
 } from './lock-handle.js';
 import { Ownership } from './ownership.js';
@@ -79,10 +78,11 @@ export class Lock extends LockHandle<LockGuard> {
    * @throws {ClosedError} if this handle is closed, also meanwhile
    */
   acquire(options?: WaitOptions): Promise<boolean> {
-    return orFalse(
-      this.waitAsync('acquire', options, true, () => this.countAcquired()),
-      options,
-    );
+    const acquired: Promise<boolean> = this.waitAsync('acquire', options, true, () => this.countAcquired());
+    return acquired.catch((error) => {
+      if (error instanceof TimeoutError && error !== options?.signal?.reason) return false;
+      throw error;
+    });
   }
 
   /**
@@ -91,13 +91,7 @@ export class Lock extends LockHandle<LockGuard> {
    * @throws {RingwayError} `EINTR` when a signal came that somebody listens to
    */
   acquireSync(options?: SyncWaitOptions): boolean {
-    try {
-      this.waitSync('acquireSync', options, true);
-    } catch (error) {
-      if (error instanceof TimeoutError) return false;
-      throw error;
-    }
-    return this.countAcquired();
+    return this.acquireByThread('acquireSync', options);
   }
 
   /**

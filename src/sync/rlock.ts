@@ -1,6 +1,5 @@
 // A lock that its owner can take again. Re-entrance is counted in the handle; others see the same lock as a Lock's.
 
-import { TimeoutError } from '../errors.js';
 import type { SegmentHandle } from '../memory/segment.js';
 import { unlink } from '../memory/shared-object.js';
 import type { AttachOptions, SyncWaitOptions, WaitOptions } from '../wait/options.js';
@@ -112,14 +111,7 @@ export class RLock extends LockHandle<RLockGuard> {
    * @throws {OwnerDiedError} if the last owner did not release it; the lock stays free and marked: `lockSync()` takes it
    */
   acquireSync(options?: SyncWaitOptions): boolean {
-    if (this.heldByThread) return this.countAcquired();
-    try {
-      this.waitSync('acquireSync', options, true);
-    } catch (error) {
-      if (error instanceof TimeoutError) return false;
-      throw error;
-    }
-    return this.countAcquired();
+    return this.heldByThread ? this.countAcquired() : this.acquireByThread('acquireSync', options);
   }
 
   /**
