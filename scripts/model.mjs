@@ -65,6 +65,14 @@ const configurations = [
   { model: 'broadcast_room', flags: 'NP=1 NS=1 NMSG=5 SLOTS=2 BREAK_VERSION', breaks: 'they look for newcomers' },
   { model: 'broadcast_room', flags: 'NP=1 NS=1 NMSG=5 SLOTS=2 BREAK_TELL', breaks: 'newcomers tell' },
   { model: 'broadcast_room', flags: 'NP=2 NS=1 SLOTS=1 BREAK_RELOAD', breaks: 'newcomers load the tail again' },
+  { model: 'lock', flags: 'N=3 ROUNDS=1', shows: 'one is inside at a time; no wake-up is lost' },
+  { model: 'lock', flags: 'KILLS=1', shows: 'one killed at any step: the next owner is told' },
+  { model: 'lock', flags: 'ROUNDS=1 KILLS=2 NEWCOMERS=1', shows: 'two killed, recoverers too; a place used again' },
+  { model: 'lock', flags: 'N=3 ROUNDS=1 KILLS=1 STOPS=1', shows: 'one killed, one stopped for ever' },
+  { model: 'lock', flags: 'BREAK_NOTIFY', breaks: 'who releases wakes those who sleep' },
+  { model: 'lock', flags: 'KILLS=1 BREAK_MARK', breaks: 'a dead owner leaves a mark' },
+  { model: 'lock', flags: 'KILLS=1 NEWCOMERS=1 BREAK_PIN', breaks: 'recoverers pin whom they settle' },
+  { model: 'lock', flags: 'N=3 ROUNDS=1 KILLS=1 BREAK_COMPARE', breaks: 'recoverers compare' },
   { long, model: 'mpmc', flags: 'SLOTS=1 NC=3 NMSG=1 KILLS=1', shows: '3 consumers, one killed' },
   { long, model: 'mpmc', flags: 'NMSG=3 KILLS=1', shows: 'one killed, 3 messages' },
   { long, model: 'mpmc', flags: 'NMSG=2 KILLS=2', shows: 'two killed, more messages' },
@@ -96,6 +104,7 @@ const configurations = [
     breaks: 'P4 looks at the cell again',
   },
   { long, model: 'broadcast_room', flags: 'NP=2 NS=1', shows: '2 publishers' },
+  { long, model: 'lock', flags: 'KILLS=2 NEWCOMERS=1', shows: 'two killed, a place used again' },
 ];
 
 let failed = 0;

@@ -12,6 +12,7 @@ export type RingwayErrorCode =
   | 'ERR_RINGWAY_END'
   | 'ERR_RINGWAY_PEER_DIED'
   | 'ERR_RINGWAY_ROLE_TAKEN'
+  | 'ERR_RINGWAY_OWNER_DIED'
   | 'ERR_RINGWAY_MESSAGE_SIZE'
   | 'ERR_RINGWAY_CORRUPT_SEGMENT'
   | SystemErrorCode;
@@ -85,6 +86,17 @@ export class RoleTakenError extends RingwayError {
   readonly pid: number;
   constructor(message: string, pid: number) {
     super(message, 'ERR_RINGWAY_ROLE_TAKEN');
+    this.pid = pid;
+  }
+}
+
+/** The last owner of a lock died, or closed its handle, without releasing it. The lock was not taken. */
+export class OwnerDiedError extends RingwayError {
+  override readonly name: string = 'OwnerDiedError';
+  /** Of that owner, in its own pid namespace. */
+  readonly pid: number;
+  constructor(message: string, pid: number) {
+    super(message, 'ERR_RINGWAY_OWNER_DIED');
     this.pid = pid;
   }
 }

@@ -93,6 +93,16 @@ export const SemaphoreHeader = {
   end: 384,
 } as const;
 
+/** Offsets from the body's start, in bytes. */
+export const LockHeader = {
+  wait: 0,
+  owner: 128,
+  diedPid: 132,
+  released: 256,
+  nextTicket: 264,
+  turn: 268,
+  end: 384,
+} as const;
 /** Offsets from the body's start, in bytes. A scalar has no copies. */
 export const ValueHeader = { cell: 0, copies: 128 } as const;
 
@@ -147,6 +157,7 @@ export const Constants = {
   kindMpmc: 2,
   kindBroadcast: 3,
   kindSemaphore: 4,
+  kindLock: 5,
   kindValue: 9,
   kindSharedMemory: 10,
   kindSharedArray: 11,
@@ -176,6 +187,7 @@ export const Constants = {
   memberActive: 2,
   maxSemaphorePermits: 2 ** 31 - 1,
   turnTicketShift: 13,
+  lockOwnerDied: 0x10000,
   valueCopyBits: 13,
   maxSharedByteLength: 2 ** 32 - 2 ** 20,
   paddingFlag: 1,

@@ -4,6 +4,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import {
   BroadcastRing,
+  Lock,
   MpmcRing,
   type OnSlow,
   PeerDiedError,
@@ -66,7 +67,10 @@ describe('the layout', () => {
     ];
     for (const [from, to, table, notRows] of entries) expect({ ...rows(part(from, to)), ...notRows }).toEqual(table);
     const { end: _, ...fields } = SemaphoreHeader;
-    expect(rows(part('## Semaphore', '## Value'))).toEqual(fields);
+    expect(rows(part('## Semaphore', '## Lock'))).toEqual(fields);
+    const { end: _end, ...lockFields } = layout.LockHeader;
+    expect(rows(part('## Lock', '## Value'))).toEqual(lockFields);
+    expect(part('## Lock', '## Value')).toContain(`${Constants.lockOwnerDied}: free`);
     expect(rows(part('## Value', '## Block'))).toEqual(layout.ValueHeader);
     expect(rows(part('## Array', '## Event counts'))).toEqual(layout.SharedArrayHeader);
     expect(text).toContain(`Layout version: ${Constants.layoutVersion}.`);
@@ -209,6 +213,24 @@ describe('an image of a segment', () => {
     rmSync(path);
   });
 
+  // Its owner had taken it, and did not release it.
+  it('is made and opened as it always was: lock', () => {
+    const made = new Lock({ wait: 'park', maxParticipants: PARTICIPANTS });
+    made.tryAcquire();
+    const image = normalised(imageOf(made));
+    made.close();
+    const file = fileOfImage('lock');
+    if (process.env.RINGWAY_GOLDEN === 'write') writeFileSync(file, image);
+    expect(image).toEqual(new Uint8Array(readFileSync(file)));
+    const name = freshName();
+    const path = `${segmentDirectory()}/ringway-${name}`;
+    writeFileSync(path, image);
+    using opened = Lock.attach(name);
+    expect(opened).toMatchObject({ wait: 'park', locked: true });
+    expect(opened.lockSync()).toMatchObject({ ownerDied: true, diedPid: 0 });
+    rmSync(path);
+  });
+
   const values: Record<string, { make: (backend: 'shm' | 'sab') => Shared; check: (name: string) => void }> = {
     // Changed once, so that one of the creator's copies has the first value and the other one the second.
     value: {
@@ -295,7 +317,7 @@ describe('an image of a segment', () => {
   });
 
   it('is there for every structure', () => {
-    for (const name of [...Object.keys(images), 'semaphore', ...Object.keys(values), 'record'])
+    for (const name of [...Object.keys(images), 'semaphore', 'lock', ...Object.keys(values), 'record'])
       expect(existsSync(fileOfImage(name)), name).toBe(true);
   });
 });

@@ -22,6 +22,7 @@ describe('the package', () => {
       'EndOfStreamError',
       'MessageSizeError',
       'MpmcRing',
+      'OwnerDiedError',
       'PeerDiedError',
       'RingwayError',
       'RoleTakenError',
@@ -32,7 +33,7 @@ describe('the package', () => {
     ];
     expect(Object.keys(rings).sort()).toEqual(expectedOfRings);
     expect(Object.keys(ringway).sort()).toEqual(
-      [...expectedOfRings, 'Semaphore', 'SharedArray', 'SharedMemory', 'Value'].sort(),
+      [...expectedOfRings, 'Lock', 'RLock', 'Semaphore', 'SharedArray', 'SharedMemory', 'Value'].sort(),
     );
     const all = new Set<unknown>(Object.values(ringway));
     for (const value of Object.values(rings)) expect(all.has(value)).toBe(true);

@@ -84,6 +84,7 @@ export const KIND_NAMES: Readonly<Record<number, string>> = {
   [Constants.kindMpmc]: 'MpmcRing',
   [Constants.kindBroadcast]: 'BroadcastRing',
   [Constants.kindSemaphore]: 'Semaphore',
+  [Constants.kindLock]: 'Lock',
   [Constants.kindValue]: 'Value',
   [Constants.kindSharedMemory]: 'SharedMemory',
   [Constants.kindSharedArray]: 'SharedArray',

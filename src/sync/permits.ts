@@ -4,36 +4,20 @@
 //   A "a permit is free"      release()  permits, compare-exchange  ->  tryTake()  permits, compare-exchange
 //     Who takes a permit sees all that was done before it was given back. A permit is a count, never handed to a
 //     particular waiter, so an abort, a timeout or a death while it comes free loses nothing.
-//   B "no wake-up is lost"    release(), #passTurn()  change permits or turn, then notify()
-//                         ->  hasMoved()  looks at both between prepare() and the sleep: event_count.hpp, A
+//   B "no wake-up is lost"    release()  changes permits, then notify()
+//                         ->  hasMoved()  looks at permits and turn between prepare() and the sleep: event_count.hpp, A
 //     All are woken, since one alone may be stopped or killed before it acts. A process that is killed between giving
 //     back and notify() leaves sleepers behind, so nobody sleeps for longer than a SleepLimit gives.
-//   C "it is X's turn"        #claimTurn()  turn, compare-exchange  ->  tryTake(), hasMoved()  turn, load
-//     Only who comes first hangs on it: a stale turn delays others, and never makes or loses a permit.
 //
-// Fairness. A permit may be taken by whoever comes along, which is quick, until a waiter has waited for URGENT_AFTER_MS:
-// then it claims the turn, and only waiters with older tickets take permits before it (the starvation mode of Go's
-// sync.Mutex). A turn is no lock: whoever is held up by it passes it on when its holder is dead, or has let a free
-// permit lie for GIVE_WAY_MS because it is stopped or busy.
+// Who comes first among those that wait is in turn.ts.
 
 import { CorruptSegmentError, RingwayError } from '../errors.js';
-import { Constants, EventCountWords, SemaphoreHeader } from '../layout.js';
+import { Constants, SemaphoreHeader } from '../layout.js';
 import { notify, prepareSleep } from '../memory/event-count.js';
 import type { Segment } from '../memory/segment.js';
 import { WAIT_MODES, type WaitMode, waitModeOf } from '../wait/adaptive-spin.js';
 import type { Condition } from '../wait/condition.js';
-
-const URGENT_AFTER_MS = 1;
-const GIVE_WAY_MS = 20;
-const HOLDER_MASK = (1 << Constants.turnTicketShift) - 1;
-
-/** One operation's place among those that wait. */
-export interface Place {
-  /** As the turn's word: ticket and participant. Older ones are smaller, by signed difference. */
-  readonly ticket: number;
-  /** On performance.now()'s clock. */
-  readonly urgentAt: number;
-}
+import { type Place, Turn } from './turn.js';
 
 /** Writes the header of a new semaphore into zeroed memory. */
 export function formatPermits(segment: Segment, value: number, max: number, mode: WaitMode): void {
@@ -54,17 +38,12 @@ export class Permits implements Condition {
   readonly watched: number;
   readonly role: number;
   readonly counters = -1;
+  readonly turn: Turn;
   readonly #words: Int32Array;
   readonly #permits: number;
-  readonly #turn: number;
-  readonly #nextTicket: number;
   readonly #released: number;
-  readonly #me: number;
   // Of the last attempt, by which a sleeper knows whether it may go on.
   #place: Place | undefined;
-  // The turn that was last given way to, and since when.
-  #gaveWayTo = 0;
-  #gaveWaySince = 0;
 
   /**
    * Checks the body of a segment.
@@ -89,14 +68,17 @@ export class Permits implements Condition {
     this.initial = initial;
     this.max = max;
     this.watched = bodyOffset + SemaphoreHeader.permits;
-    this.role = bodyOffset + SemaphoreHeader.turn;
     this.#released = bodyOffset + SemaphoreHeader.released;
-    this.sequence = this.#released + EventCountWords.sequence;
     this.#words = words;
     this.#permits = this.watched >> 2;
-    this.#turn = this.role >> 2;
-    this.#nextTicket = (bodyOffset + SemaphoreHeader.nextTicket) >> 2;
-    this.#me = segment.participantId + 1;
+    const offsets = {
+      turn: bodyOffset + SemaphoreHeader.turn,
+      nextTicket: bodyOffset + SemaphoreHeader.nextTicket,
+      released: this.#released,
+    };
+    this.turn = new Turn(segment, offsets, () => Atomics.load(words, this.#permits) !== 0);
+    this.role = this.turn.word;
+    this.sequence = this.turn.sequence;
   }
 
   /**
@@ -109,15 +91,6 @@ export class Permits implements Condition {
     throw new CorruptSegmentError(`${this.segment.label} contradicts itself: ${free} permits of ${this.max}`);
   }
 
-  /** Draws a ticket, for an operation that has to wait. Wait-free. */
-  line(): Place {
-    const number = Atomics.add(this.#words, this.#nextTicket, 1);
-    return {
-      ticket: (number << Constants.turnTicketShift) | this.#me,
-      urgentAt: performance.now() + URGENT_AFTER_MS,
-    };
-  }
-
   /**
    * Takes a permit, if one is free and nobody comes first. Lock-free; a system call if the turn is another's or others
    * sleep. If a process dies inside the call, the permit is gone with it, or was not taken.
@@ -128,17 +101,12 @@ export class Permits implements Condition {
     for (;;) {
       const { free } = this;
       if (free === 0) {
-        if (place !== undefined && performance.now() >= place.urgentAt) this.#claimTurn(place);
+        if (place !== undefined) this.turn.claim(place);
         return false;
       }
-      const turn = Atomics.load(this.#words, this.#turn); // C.
-      if (!this.#comesFirst(turn)) {
-        if (this.#givesWayTo(turn)) return false;
-        this.#passTurn(turn);
-        continue;
-      }
+      if (!this.turn.admits(place)) return false;
       if (Atomics.compareExchange(this.#words, this.#permits, free, free - 1) !== free) continue; // A.
-      if (place !== undefined) this.leave();
+      if (place !== undefined) this.turn.leave();
       return true;
     }
   }
@@ -163,44 +131,6 @@ export class Permits implements Condition {
     notify(this.segment, this.#released); // B.
   }
 
-  /** This handle waits no more: it has its permit, or has given up. Its turn is the next one's. */
-  leave(): void {
-    const turn = Atomics.load(this.#words, this.#turn); // C.
-    if ((turn & HOLDER_MASK) === this.#me) this.#passTurn(turn);
-  }
-
-  // Only the oldest of those whose time has come claims the turn, so they are served in the order of their tickets.
-  #claimTurn({ ticket }: Place): void {
-    const turn = Atomics.load(this.#words, this.#turn); // C.
-    if (turn !== 0 && !isOlder(ticket, turn)) return;
-    Atomics.compareExchange(this.#words, this.#turn, turn, ticket); // C. Who was quicker is looked at next time.
-  }
-
-  #passTurn(turn: number): void {
-    if (Atomics.compareExchange(this.#words, this.#turn, turn, 0) !== turn) return; // C.
-    // B: those who gave way sleep though there are permits. Those who sleep because there are none are woken by release().
-    if (Atomics.load(this.#words, this.#permits) !== 0) notify(this.segment, this.#released);
-  }
-
-  // In one handle those who wait are served in the order of their calls, so its turn is theirs.
-  #comesFirst(turn: number): boolean {
-    if (turn === 0 || (turn & HOLDER_MASK) === this.#me) return true;
-    return this.#place !== undefined && isOlder(this.#place.ticket, turn);
-  }
-
-  // Whether the turn is to be respected, now that a permit is free.
-  #givesWayTo(turn: number): boolean {
-    if (turn === this.#gaveWayTo) return performance.now() - this.#gaveWaySince < GIVE_WAY_MS;
-    this.#gaveWayTo = turn;
-    this.#gaveWaySince = performance.now();
-    return this.#isAlive(turn);
-  }
-
-  #isAlive(turn: number): boolean {
-    const holder = (turn & HOLDER_MASK) - 1;
-    return holder >= 0 && holder < this.segment.maxParticipants && this.segment.alive(holder);
-  }
-
   // What a wait looks at: the permits are the watched word, and whoever has the turn is the peer.
 
   prepare(): number {
@@ -208,7 +138,7 @@ export class Permits implements Condition {
   }
 
   hasMoved(permits: number): boolean {
-    return permits !== 0 && this.#comesFirst(Atomics.load(this.#words, this.#turn)); // B, C.
+    return permits !== 0 && this.turn.comesFirst(this.#place); // B.
   }
 
   peerGone(): undefined {}
@@ -219,7 +149,7 @@ export class Permits implements Condition {
   }
 
   checkPeer(turn: number): void {
-    if (turn !== 0 && (turn & HOLDER_MASK) !== this.#me && !this.#isAlive(turn)) this.#passTurn(turn);
+    this.turn.check(turn);
   }
 
   /** A permit has no holder: any thread that has the semaphore may release. */
@@ -229,8 +159,4 @@ export class Permits implements Condition {
 
   /** Only close() of the same thread closes a handle, which cannot come while that thread is blocked. */
   checkOpen(): void {}
-}
-
-function isOlder(ticket: number, turn: number): boolean {
-  return ((ticket - turn) | 0) < 0;
 }

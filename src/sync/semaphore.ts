@@ -29,7 +29,8 @@ import {
 } from '../wait/options.js';
 import { waitSync } from '../wait/wait-sync.js';
 import { settled, Waiters } from '../wait/waiters.js';
-import { formatPermits, Permits, type Place } from './permits.js';
+import { formatPermits, Permits } from './permits.js';
+import type { Place } from './turn.js';
 
 export interface SemaphoreOptions extends SharedOptions {
   /** Most permits that can be free at once, 1 to 2^31 - 1 (default), at least as many as at first. */
@@ -179,10 +180,10 @@ export class Semaphore implements Disposable {
     } catch (error) {
       return Promise.reject(error);
     }
-    const place = this.#permits.line();
+    const place = this.#permits.turn.line();
     const waiting = this.#waiters.wait(() => this.#attempt(place), { ...options, what: 'acquire' });
     return waiting.catch((error) => {
-      if (!this.closed) this.#permits.leave();
+      if (!this.closed) this.#permits.turn.leave();
       if (error instanceof TimeoutError && error !== options?.signal?.reason) return false;
       throw error;
     });
@@ -198,7 +199,7 @@ export class Semaphore implements Disposable {
     if (this.tryAcquire()) return true;
     const permits = this.#permits;
     const waiters = this.#waiters;
-    const place = permits.line();
+    const place = permits.turn.line();
     const attempt = () => {
       waiters.serve(); // Those that wait already come first.
       return waiters.any ? NOT_YET : this.#attempt(place);
@@ -206,7 +207,7 @@ export class Semaphore implements Disposable {
     try {
       return waitSync('acquireSync', permits, this.#spin, deadlineOf(options?.timeoutMs), false, attempt);
     } catch (error) {
-      permits.leave();
+      permits.turn.leave();
       if (error instanceof TimeoutError) return false;
       throw error;
     }
@@ -241,7 +242,7 @@ export class Semaphore implements Disposable {
     if (this.closed) return;
     collected.unregister(this);
     this.#waiters.close(`${this.#segment.label} was closed`);
-    this.#permits.leave();
+    this.#permits.turn.leave();
     this.#segment.close();
   }
 

@@ -23,6 +23,7 @@ enum class Kind : uint32_t {
   mpmc = 2,
   broadcast = 3,
   semaphore = 4,
+  lock = 5,
   value = 9,
   sharedMemory = 10,
   sharedArray = 11,
@@ -288,6 +289,27 @@ static_assert(offsetof(SemaphoreHeader, released) == 256 && offsetof(SemaphoreHe
 inline constexpr uint32_t kMaxSemaphorePermits = 0x7fffffff;
 inline constexpr uint32_t kTurnTicketShift = 13;
 static_assert(kMaxParticipants < uint32_t{1} << kTurnTicketShift);
+
+// Body of Kind::lock; see lock.hpp and src/sync/ownership.ts. While nobody has to wait, only `owner` is written.
+//        0    4 wait                creator      WaitMode that handles use unless told otherwise
+//      128    4 owner               all          0: free; kLockOwnerDied: free, and its last owner did not release it;
+//                                                else the owner's participant id + 1
+//      132    4 diedPid             recoverer    pid of the last owner that did not release it; for people only
+//      256    8 released            all          event count: the lock came free, or a turn was given up
+//      264    4 nextTicket          waiters      counts waits, wraps
+//      268    4 turn                waiters      as of a semaphore
+struct LockHeader {
+  uint32_t wait;
+  alignas(kIsolationBytes) Atomic<uint32_t> owner;
+  Atomic<uint32_t> diedPid;
+  alignas(kIsolationBytes) EventCountWords released;
+  Atomic<uint32_t> nextTicket, turn;
+};
+static_assert(sizeof(LockHeader) == 384 && offsetof(LockHeader, owner) == 128 && offsetof(LockHeader, diedPid) == 132);
+static_assert(offsetof(LockHeader, released) == 256 && offsetof(LockHeader, turn) == 268);
+
+inline constexpr uint32_t kLockOwnerDied = 0x10000;
+static_assert(kMaxParticipants < kLockOwnerDied, "no participant is taken for it");
 
 // Body of Kind::value; see src/shared/scalar-cell.ts and src/shared/record-cell.ts.
 //        0    8 cell                all          a scalar: its value, in the first 4 bytes unless it has 8; a record: the

@@ -23,6 +23,7 @@
 #include <utility>
 
 #include "ringway/broadcast.hpp"
+#include "ringway/lock.hpp"
 #include "ringway/mpmc_slots.hpp"
 #include "ringway/position.hpp"
 #include "ringway/presence.hpp"
@@ -169,6 +170,11 @@ inline void clearParticipant(std::byte* base, const SegmentShape& shape, uint32_
   if (shape.kind == Kind::broadcast && BroadcastSlots::bind(body, byteLength, broadcast)) {
     const bool died = how == Departure::died;
     broadcast.leave(id, died ? RolePhase::died : RolePhase::closed, entry.pid.load(std::memory_order_relaxed));
+  }
+  if (shape.kind == Kind::lock && byteLength >= sizeof(LockHeader)) {
+    auto& lock = *reinterpret_cast<LockHeader*>(body);
+    // Whoever leaves with the lock has not released it either. Killed between the two, we leave sleepers to their limit.
+    if (abandonLock(lock, id, entry)) EventCount(lock.released).notify();
   }
 }
 

@@ -1,0 +1,389 @@
+// What Lock and RLock have in common: one handle, through which the tasks and the Sync calls of one thread take a lock.
+// Which process and thread owns it is in the segment (ownership.ts); which task does, only this handle knows.
+
+import { ClosedError, RingwayError, TimeoutError } from '../errors.js';
+import { Constants, LockHeader } from '../layout.js';
+import { closesWhenCollected } from '../memory/collected.js';
+import { checkName, describe } from '../memory/names.js';
+import type { Backend, Segment, SegmentHandle } from '../memory/segment.js';
+import {
+  attachOrCreate,
+  attachSegment,
+  checkSharedOptions,
+  createSegment,
+  nameOf,
+  type SharedOptions,
+} from '../memory/shared-object.js';
+import { whenLinked } from '../memory/when-linked.js';
+import { AdaptiveSpin, checkWait, LONGEST_SPIN_MS, type WaitMode } from '../wait/adaptive-spin.js';
+import { NOT_YET } from '../wait/condition.js';
+import {
+  type AttachOptions,
+  checkWaitOptions,
+  deadlineOf,
+  type SyncWaitOptions,
+  type WaitOptions,
+} from '../wait/options.js';
+import { waitSync } from '../wait/wait-sync.js';
+import { settled, Waiters } from '../wait/waiters.js';
+import type { Guarded } from './lock-guard.js';
+import { formatOwnership, Ownership, Taken } from './ownership.js';
+import type { Place } from './turn.js';
+
+export interface LockOptions extends SharedOptions {
+  /** How waiters wait: `adaptive` (default) spins a little while the lock comes soon, `spin` takes a core, `park` never spins. */
+  wait?: WaitMode;
+}
+
+/** What is opened or made under a name. */
+export interface NamedLockOptions extends LockOptions, AttachOptions {
+  name: string;
+}
+
+export interface OwnerDiedOptions {
+  /**
+   * When the last owner died, or closed its handle, without releasing the lock: `take` (default) takes the lock and tells
+   * by the guard, `throw` throws OwnerDiedError and leaves the lock free and marked.
+   */
+  onOwnerDied?: 'take' | 'throw';
+}
+
+/** For operations that return a promise. */
+export interface LockWaitOptions extends WaitOptions, OwnerDiedOptions {}
+
+/** For operations that block the thread. */
+export interface SyncLockWaitOptions extends SyncWaitOptions, OwnerDiedOptions {}
+
+/** Who holds a lock through a handle: one of the thread's tasks, by a guard, or whatever the thread runs. */
+export const Holding = { nothing: 0, byTask: 1, byThread: 2 } as const;
+export type Holding = (typeof Holding)[keyof typeof Holding];
+
+/** One thread's handle to a lock; what Lock and RLock have in common. */
+export abstract class LockHandle<Guard extends Disposable> implements Disposable, Guarded {
+  readonly #ownership: Ownership;
+  readonly #segment: Segment;
+  readonly #waiters: Waiters;
+  readonly #spin: AdaptiveSpin;
+  #holding: Holding = Holding.nothing;
+  // How often this handle has to release before its lock is: by guards, and by acquire forms.
+  #guards = 0;
+  #acquired = 0;
+  #diedPid: number | undefined;
+
+  constructor(ownership: Ownership) {
+    const { segment } = ownership;
+    this.#ownership = ownership;
+    this.#segment = segment;
+    this.#waiters = new Waiters(ownership);
+    this.#spin = new AdaptiveSpin(ownership.mode, LONGEST_SPIN_MS);
+    collected.register(this, { segment, ownership }, this);
+  }
+
+  /** @internal A guard of the hold that was taken just now. */
+  protected abstract makeGuard(diedPid: number | undefined): Guard;
+
+  /** Whether somebody has the lock; a dead process counts until a waiter or a `try` form has noticed its death. */
+  get locked(): boolean {
+    this.#checkOpen();
+    return this.#ownership.owned;
+  }
+
+  /** How this handle waits. */
+  get wait(): WaitMode {
+    return this.#ownership.mode;
+  }
+
+  /** What the lock is made of. */
+  get backend(): Backend {
+    return this.#segment.backend;
+  }
+
+  /** Undefined for an unnamed lock. */
+  get name(): string | undefined {
+    return nameOf(this.#segment);
+  }
+
+  /** Plain data that attach() takes: in another process for `shm`, in another thread for `sab`. */
+  get handle(): SegmentHandle {
+    return this.#segment.handle;
+  }
+
+  toJSON(): SegmentHandle {
+    return this.handle;
+  }
+
+  /** Whether this handle was closed. */
+  get closed(): boolean {
+    return this.#segment.closed;
+  }
+
+  /** @internal */
+  get label(): string {
+    return this.#segment.label;
+  }
+
+  /**
+   * Waits until the lock is free and those who called before have had it, and takes it.
+   * @returns its guard
+   * @throws {TimeoutError} after `timeoutMs`
+   * @throws {OwnerDiedError} with `onOwnerDied: 'throw'`
+   * @throws {ClosedError} if this handle is closed, also meanwhile
+   */
+  lock(options?: LockWaitOptions): Promise<Guard> {
+    return this.waitAsync('lock', options, false, () => this.#newGuard());
+  }
+
+  /**
+   * The same, blocking the thread. Comes before calls of this handle that wait already: while the thread is blocked those
+   * cannot go on, nor release the lock.
+   * @throws {RingwayError} `ERR_RINGWAY_WOULD_DEADLOCK` if this thread has the lock
+   * @throws {RingwayError} `EINTR` when a signal came that somebody listens to
+   */
+  lockSync(options?: SyncLockWaitOptions): Guard {
+    this.#waitSync('lockSync', options, heedsMark(options));
+    return this.#newGuard();
+  }
+
+  /**
+   * Takes the lock if it is free and nobody who has waited for longer than 1 ms is to have it. Lock-free; system calls if
+   * another one has it, to see whether that one lives.
+   * @returns null if it was not to be had
+   * @throws {OwnerDiedError} with `onOwnerDied: 'throw'`
+   */
+  tryLock(options?: OwnerDiedOptions): Guard | null {
+    return this.tryTake(heedsMark(options), Holding.byTask) ? this.#newGuard() : null;
+  }
+
+  /** Runs `fn` while it has the lock. Throws what `lock()` and `fn` throw; the lock is released in either case. */
+  async withLock<Result>(
+    fn: (guard: Guard) => Result | PromiseLike<Result>,
+    options?: LockWaitOptions,
+  ): Promise<Result> {
+    const guard = await this.lock(options);
+    try {
+      return await fn(guard);
+    } finally {
+      guard[Symbol.dispose]();
+    }
+  }
+
+  /** The same, blocking the thread. Not for functions that return a promise: it would go on after the release. */
+  withLockSync<Result>(fn: (guard: Guard) => Result, options?: SyncLockWaitOptions): Result {
+    const guard = this.lockSync(options);
+    try {
+      return fn(guard);
+    } finally {
+      guard[Symbol.dispose]();
+    }
+  }
+
+  /**
+   * Releases what an `acquire` form of this handle has taken. Wait-free; a system call if somebody sleeps.
+   * @throws {RingwayError} `ERR_RINGWAY_STATE` if none has: guards release themselves, other handles their own
+   */
+  release(): void {
+    this.#checkOpen();
+    if (this.#acquired === 0) {
+      const why = this.#guards > 0 ? 'its guard has to release it' : 'this handle has not acquired it';
+      throw new RingwayError(`${this.label} cannot be released: ${why}`, 'ERR_RINGWAY_STATE');
+    }
+    this.#acquired--;
+    this.#releaseIfLast();
+  }
+
+  /**
+   * Gives up this handle; what waits on it is rejected with ClosedError. If it has the lock, the next owner is told, as of a
+   * death. The lock stays, if it has a name or others hold it. Idempotent.
+   */
+  close(): void {
+    if (this.closed) return;
+    collected.unregister(this);
+    this.#holding = Holding.nothing;
+    this.#waiters.close(`${this.label} was closed`);
+    this.#ownership.close();
+    this.#segment.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** A pending operation keeps the process alive: the default. */
+  ref(): this {
+    this.#waiters.referenced = true;
+    return this;
+  }
+
+  /** Lets the process end though an operation is pending. */
+  unref(): this {
+    this.#waiters.referenced = false;
+    return this;
+  }
+
+  /** @internal */
+  endGuard(): void {
+    this.#guards--;
+    this.#releaseIfLast();
+  }
+
+  /** @internal One more guard of the hold that is there. */
+  protected addGuard(): Guard {
+    return this.#newGuard();
+  }
+
+  /** @internal Whether a Sync call of this thread holds the lock, through this handle. */
+  protected get heldByThread(): boolean {
+    return this.#holding === Holding.byThread;
+  }
+
+  /** @internal Counts what an `acquire` form has taken. */
+  protected countAcquired(): true {
+    this.#acquired++;
+    return true;
+  }
+
+  /** @internal `result()` as soon as the lock is taken. */
+  protected waitAsync<Result>(
+    what: string,
+    options: LockWaitOptions | undefined,
+    alwaysHeedMark: boolean,
+    result: () => Result,
+  ): Promise<Result> {
+    let heedMark: boolean;
+    try {
+      this.#checkOpen();
+      heedMark = alwaysHeedMark || heedsMark(options);
+      if (options !== undefined) checkWaitOptions(options);
+      if (!options?.signal?.aborted && !this.#waiters.any && this.#take(undefined, heedMark, Holding.byTask)) {
+        return settled(result());
+      }
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const { turn } = this.#ownership;
+    const place = turn.line();
+    const attempt = () => (this.#take(place, heedMark, Holding.byTask) ? result() : NOT_YET);
+    return this.#waiters.wait(attempt, { ...options, what }).catch((error) => {
+      if (!this.closed) turn.leave();
+      throw error;
+    });
+  }
+
+  /** @internal Takes the lock without a guard, blocking the thread. False after `timeoutMs`. */
+  protected acquireByThread(what: string, options: SyncWaitOptions | undefined): boolean {
+    try {
+      this.#waitSync(what, options, true);
+    } catch (error) {
+      if (error instanceof TimeoutError) return false;
+      throw error;
+    }
+    return this.countAcquired();
+  }
+
+  /** @internal Takes the lock if that does not take waiting. */
+  protected tryTake(heedMark: boolean, holding: Holding): boolean {
+    this.#checkOpen();
+    if (this.#waiters.any) return false;
+    if (this.#take(undefined, heedMark, holding)) return true;
+    this.#ownership.checkOwnerLives();
+    return this.#take(undefined, heedMark, holding);
+  }
+
+  #waitSync(what: string, options: SyncWaitOptions | undefined, heedMark: boolean): void {
+    this.#checkOpen();
+    if (options !== undefined) checkWaitOptions(options);
+    if (this.#take(undefined, heedMark, Holding.byThread)) return;
+    const ownership = this.#ownership;
+    const place = ownership.turn.line();
+    const attempt = () => this.#take(place, heedMark, Holding.byThread) || NOT_YET;
+    try {
+      waitSync(what, ownership, this.#spin, deadlineOf(options?.timeoutMs), false, attempt);
+    } catch (error) {
+      ownership.turn.leave();
+      throw error;
+    }
+  }
+
+  #take(place: Place | undefined, heedMark: boolean, holding: Holding): boolean {
+    const taken = this.#ownership.tryTake(place, heedMark);
+    if (taken === Taken.no) return false;
+    this.#holding = holding;
+    this.#diedPid = taken === Taken.abandoned ? this.#ownership.diedPid : undefined;
+    return true;
+  }
+
+  #newGuard(): Guard {
+    this.#guards++;
+    return this.makeGuard(this.#diedPid);
+  }
+
+  #releaseIfLast(): void {
+    if (this.#guards + this.#acquired > 0) return;
+    this.#holding = Holding.nothing;
+    this.#ownership.release();
+  }
+
+  #checkOpen(): void {
+    if (this.closed) throw new ClosedError(`${this.label} is closed`);
+  }
+}
+
+// Nothing waits on one that is collected, and nobody has a guard of it.
+const collected = closesWhenCollected<{ segment: Segment; ownership: Ownership }>(({ segment, ownership }) => {
+  if (!segment.closed) ownership.close();
+});
+
+/** Whether an abandoned lock is to be left alone. */
+export function heedsMark(options: OwnerDiedOptions | undefined): boolean {
+  const choice = options?.onOwnerDied;
+  if (choice === undefined || choice === 'take') return false;
+  if (choice === 'throw') return true;
+  throw new RangeError(`onOwnerDied must be 'take' or 'throw', not ${describe(choice)}`);
+}
+
+/** A new lock's segment. */
+export function createLock(options: LockOptions): Ownership {
+  const shared = checkSharedOptions(options, 'a name or a wait');
+  const wait = checkWait(options.wait ?? 'adaptive');
+  return bind(createSegment(Constants.kindLock, LockHeader.end, shared, (segment) => formatOwnership(segment, wait)));
+}
+
+/** The segment behind a name or a handle. */
+export function attachLock(target: string | SegmentHandle, options: AttachOptions): Ownership {
+  const mode = options.wait === undefined ? undefined : checkWait(options.wait);
+  return bind(attachSegment(Constants.kindLock, target, options), mode);
+}
+
+/** The lock of that name, found or made. */
+export function createOrAttachLock<Made extends { close(): void }>(
+  options: NamedLockOptions,
+  open: (ownership: Ownership) => Made,
+): Made {
+  checkSharedOptions(options, 'a name');
+  const name = checkName(options.name);
+  return attachOrCreate(
+    () => open(attachLock(name, options)),
+    () => {},
+    () => open(createLock(options)),
+  );
+}
+
+/** The lock of that name, as soon as there is one. */
+export async function whenLockCreated<Made>(
+  name: string,
+  options: WaitOptions & AttachOptions,
+  open: (ownership: Ownership) => Made,
+): Promise<Made> {
+  checkName(name);
+  checkWaitOptions(options);
+  return whenLinked(name, options, () => open(attachLock(name, options)));
+}
+
+function bind(segment: Segment, mode?: WaitMode): Ownership {
+  try {
+    return new Ownership(segment, mode);
+  } catch (error) {
+    segment.close();
+    throw error;
+  }
+}
