@@ -1,6 +1,6 @@
 // How the elements of an array of each type stand in a typed array, side by side.
 
-import { RecordCodec } from '../record/codec.js';
+import { RecordDecoder, RecordEncoder } from '../record/codec.js';
 import type { ScalarType } from '../record/description.js';
 import type { RecordType } from '../record/record.js';
 import { NUMBERS } from '../record/scalar-values.js';
@@ -90,9 +90,8 @@ const boolElements: ElementCodec = {
 
 function recordElements(type: RecordType): ElementCodec {
   const { byteLength } = type;
-  // Two, since a getter of what is encoded may read the array.
-  const reader = new RecordCodec(type);
-  const writer = new RecordCodec(type);
+  const reader = new RecordDecoder(type);
+  const writer = new RecordEncoder(type);
   return {
     byteLength,
     stride: byteLength,

@@ -21,7 +21,7 @@
 import { CorruptSegmentError } from '../errors.js';
 import { Constants, ValueHeader } from '../layout.js';
 import type { Segment } from '../memory/segment.js';
-import { RecordCodec } from '../record/codec.js';
+import { RecordDecoder, RecordEncoder } from '../record/codec.js';
 import type { RecordType } from '../record/record.js';
 import { checkOpen } from './segment-owner.js';
 import type { ValueCell } from './value-cell.js';
@@ -46,9 +46,8 @@ export class RecordCell implements ValueCell {
   readonly #copies: number;
   readonly #cell: BigUint64Array;
   readonly #snapshot: Uint8Array;
-  // Two, since a getter of what is encoded may read the value.
-  readonly #reader: RecordCodec<RecordType['description']>;
-  readonly #writer: RecordCodec<RecordType['description']>;
+  readonly #reader: RecordDecoder<RecordType['description']>;
+  readonly #writer: RecordEncoder<RecordType['description']>;
   readonly #fence = new Int32Array(1);
 
   /** @throws {CorruptSegmentError} if the segment has no room for it */
@@ -65,8 +64,8 @@ export class RecordCell implements ValueCell {
     this.#copies = bodyOffset + ValueHeader.copies;
     this.#cell = new BigUint64Array(buffer, bodyOffset + ValueHeader.cell, 1);
     this.#snapshot = new Uint8Array(type.byteLength);
-    this.#reader = new RecordCodec(type);
-    this.#writer = new RecordCodec(type);
+    this.#reader = new RecordDecoder(type);
+    this.#writer = new RecordEncoder(type);
   }
 
   /** Lock-free: reads again whenever the value was changed meanwhile. */

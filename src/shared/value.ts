@@ -14,7 +14,7 @@ import {
   unlink,
 } from '../memory/shared-object.js';
 import { whenLinked } from '../memory/when-linked.js';
-import { RecordCodec } from '../record/codec.js';
+import { RecordEncoder } from '../record/codec.js';
 import type { ScalarType } from '../record/description.js';
 import { checkWaitOptions, type WaitOptions } from '../wait/options.js';
 import { RecordCell, recordBodyByteLength } from './record-cell.js';
@@ -267,7 +267,7 @@ function scalarBody(type: ScalarType, initial: unknown): Body {
 
 // The creator's first copy is current: its participant has number 0, and the word is 0 too.
 function recordBody(type: Exclude<ValueType, ScalarType>, initial: unknown): Body {
-  const bytes = initial === undefined ? undefined : new RecordCodec(type).encode(initial as never);
+  const bytes = initial === undefined ? undefined : new RecordEncoder(type).encode(initial as never);
   return {
     byteLength: (maxParticipants) => {
       const byteLength = recordBodyByteLength(type, maxParticipants);
