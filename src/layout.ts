@@ -93,6 +93,20 @@ export const SemaphoreHeader = {
   end: 384,
 } as const;
 
+/** Offsets from the body's start, in bytes. */
+export const EventHeader = { wait: 0, changes: 128, wasSet: 256, end: 384 } as const;
+
+/** Offsets from the body's start, in bytes. */
+export const BarrierHeader = {
+  parties: 0,
+  wait: 4,
+  state: 128,
+  blame: 132,
+  ended: 256,
+  broken: 384,
+  arrivals: 512,
+} as const;
+
 /** Offsets from the record's start, in bytes. */
 export const RecordHeader = { byteLength: 0, flags: 4, payload: 8 } as const;
 
@@ -141,6 +155,8 @@ export const Constants = {
   kindMpmc: 2,
   kindBroadcast: 3,
   kindSemaphore: 4,
+  kindEvent: 6,
+  kindBarrier: 7,
   minSpscCapacity: 64,
   maxSpscCapacity: 2 ** 30,
   minMpmcSlots: 2,
@@ -167,6 +183,19 @@ export const Constants = {
   memberActive: 2,
   maxSemaphorePermits: 2 ** 31 - 1,
   turnTicketShift: 13,
+  maxParties: 4096,
+  arrivalIdBits: 12,
+  firstGeneration: 1,
+  brokenRemembered: 32,
+  blamePidShift: 3,
+  blameGenerationShift: 25,
+  brokeTimeout: 1,
+  brokeSignal: 2,
+  brokeAbort: 3,
+  brokeReset: 4,
+  brokeAction: 5,
+  brokeDied: 6,
+  brokeClosed: 7,
   paddingFlag: 1,
   asleepBit: 1,
   roleIdShift: 3,

@@ -17,6 +17,7 @@ describe('the package', () => {
   it('exports what is documented, and nothing by accident', () => {
     const expectedOfRings = [
       'BroadcastRing',
+      'BrokenBarrierError',
       'ClosedError',
       'CorruptSegmentError',
       'EndOfStreamError',
@@ -31,7 +32,7 @@ describe('the package', () => {
       'record',
     ];
     expect(Object.keys(rings).sort()).toEqual(expectedOfRings);
-    expect(Object.keys(ringway).sort()).toEqual([...expectedOfRings, 'Semaphore'].sort());
+    expect(Object.keys(ringway).sort()).toEqual([...expectedOfRings, 'Barrier', 'Semaphore', 'SharedEvent'].sort());
     const all = new Set<unknown>(Object.values(ringway));
     for (const value of Object.values(rings)) expect(all.has(value)).toBe(true);
   });

@@ -84,6 +84,8 @@ export const KIND_NAMES: Readonly<Record<number, string>> = {
   [Constants.kindMpmc]: 'MpmcRing',
   [Constants.kindBroadcast]: 'BroadcastRing',
   [Constants.kindSemaphore]: 'Semaphore',
+  [Constants.kindEvent]: 'SharedEvent',
+  [Constants.kindBarrier]: 'Barrier',
 };
 
 export function kindName(kind: number): string {
