@@ -178,7 +178,9 @@ export class Generations {
     if (generationAt(state) !== generation) {
       const broken = Atomics.load(this.#words, this.#brokenIndexOf(generation)); // D.
       // Only the last one of each residue is known. If it came after ours, we were stopped meanwhile, and nobody knows.
-      if (distance(generation, broken) >= distance(generation, generationAt(state))) return true;
+      const isKnown = isBrokenAt(broken); // Fresh memory is not.
+      if (!isKnown || distance(generation, generationAt(broken)) >= distance(generation, generationAt(state)))
+        return true;
     }
     throw this.#brokenError(generation);
   }
@@ -235,7 +237,7 @@ export class Generations {
       const index = this.#brokenIndexOf(generation);
       const before = Atomics.load(this.#words, index);
       if (this.look() !== state) return;
-      Atomics.compareExchange(this.#words, index, before, generation); // D.
+      Atomics.compareExchange(this.#words, index, before, state); // D.
       Atomics.compareExchange(this.#words, this.#state, state, (state + 1) | 0); // B.
       return;
     }

@@ -299,7 +299,8 @@ static_assert(offsetof(EventHeader, wasSet) == 256);
 //      128    4 state               all          generation above bit 0, which is set while it is broken
 //      132    4 blame               breakers     who broke it and why, for people: barrier.hpp
 //      256    8 ended               all          event count: parties sleep here until their generation is over
-//      384  128 broken              resetters    the last broken generation of each residue modulo kBrokenRemembered
+//      384  128 broken              resetters    state of the last broken generation of each residue modulo
+//                                                kBrokenRemembered, or 0
 //      512    . arrivals            parties      a word each: participant id in the low kArrivalIdBits, generation above
 struct BarrierHeader {
   uint32_t parties, wait;
