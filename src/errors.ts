@@ -14,6 +14,7 @@ export type RingwayErrorCode =
   | 'ERR_RINGWAY_ROLE_TAKEN'
   | 'ERR_RINGWAY_OWNER_DIED'
   | 'ERR_RINGWAY_MESSAGE_SIZE'
+  | 'ERR_RINGWAY_BROKEN_BARRIER'
   | 'ERR_RINGWAY_CORRUPT_SEGMENT'
   | SystemErrorCode;
 
@@ -111,6 +112,14 @@ export class MessageSizeError extends RingwayError {
     super(message, 'ERR_RINGWAY_MESSAGE_SIZE');
     this.byteLength = byteLength;
     this.limit = limit;
+  }
+}
+
+/** A party of the barrier gave up, died or aborted it, or its action threw; `reset()` makes the barrier usable again. */
+export class BrokenBarrierError extends RingwayError {
+  override readonly name: string = 'BrokenBarrierError';
+  constructor(message: string) {
+    super(message, 'ERR_RINGWAY_BROKEN_BARRIER');
   }
 }
 

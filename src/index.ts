@@ -15,6 +15,7 @@ export {
   type ValueOptions,
 } from './shared/value.js';
 export type { ValueInput, ValueRead, ValueType } from './shared/value-type.js';
+export { Barrier, type BarrierAttachOptions, type BarrierOptions, type NamedBarrierOptions } from './sync/barrier.js';
 export { Lock } from './sync/lock.js';
 export type { LockGuard } from './sync/lock-guard.js';
 export type {
@@ -26,3 +27,4 @@ export type {
 } from './sync/lock-handle.js';
 export { RLock, type RLockGuard } from './sync/rlock.js';
 export { type NamedSemaphoreOptions, Semaphore, type SemaphoreOptions } from './sync/semaphore.js';
+export { type NamedSharedEventOptions, SharedEvent, type SharedEventOptions } from './sync/shared-event.js';

@@ -103,6 +103,19 @@ export const LockHeader = {
   turn: 268,
   end: 384,
 } as const;
+export const EventHeader = { wait: 0, changes: 128, wasSet: 256, end: 384 } as const;
+
+/** Offsets from the body's start, in bytes. */
+export const BarrierHeader = {
+  parties: 0,
+  wait: 4,
+  state: 128,
+  blame: 132,
+  ended: 256,
+  broken: 384,
+  arrivals: 512,
+} as const;
+
 /** Offsets from the body's start, in bytes. A scalar has no copies. */
 export const ValueHeader = { cell: 0, copies: 128 } as const;
 
@@ -158,6 +171,8 @@ export const Constants = {
   kindBroadcast: 3,
   kindSemaphore: 4,
   kindLock: 5,
+  kindEvent: 6,
+  kindBarrier: 7,
   kindValue: 9,
   kindSharedMemory: 10,
   kindSharedArray: 11,
@@ -188,6 +203,19 @@ export const Constants = {
   maxSemaphorePermits: 2 ** 31 - 1,
   turnTicketShift: 13,
   lockOwnerDied: 0x10000,
+  maxParties: 4096,
+  arrivalIdBits: 12,
+  firstGeneration: 1,
+  brokenRemembered: 32,
+  blamePidShift: 3,
+  blameGenerationShift: 25,
+  brokeTimeout: 1,
+  brokeSignal: 2,
+  brokeAbort: 3,
+  brokeReset: 4,
+  brokeAction: 5,
+  brokeDied: 6,
+  brokeClosed: 7,
   valueCopyBits: 13,
   maxSharedByteLength: 2 ** 32 - 2 ** 20,
   paddingFlag: 1,

@@ -3,6 +3,7 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import {
+  Barrier,
   BroadcastRing,
   Lock,
   MpmcRing,
@@ -13,6 +14,7 @@ import {
   type SegmentHandle,
   Semaphore,
   SharedArray,
+  SharedEvent,
   SharedMemory,
   SpscRing,
   type SpscRingOptions,
@@ -69,8 +71,11 @@ describe('the layout', () => {
     const { end: _, ...fields } = SemaphoreHeader;
     expect(rows(part('## Semaphore', '## Lock'))).toEqual(fields);
     const { end: _end, ...lockFields } = layout.LockHeader;
-    expect(rows(part('## Lock', '## Value'))).toEqual(lockFields);
-    expect(part('## Lock', '## Value')).toContain(`${Constants.lockOwnerDied}: free`);
+    expect(rows(part('## Lock', '## Event (kind'))).toEqual(lockFields);
+    const { end: _endOfEvent, ...ofEvent } = layout.EventHeader;
+    expect(rows(part('## Event (kind', '## Barrier'))).toEqual(ofEvent);
+    expect(rows(part('## Barrier', '## Value'))).toEqual(layout.BarrierHeader);
+    expect(part('## Lock', '## Event (kind')).toContain(`${Constants.lockOwnerDied}: free`);
     expect(rows(part('## Value', '## Block'))).toEqual(layout.ValueHeader);
     expect(rows(part('## Array', '## Event counts'))).toEqual(layout.SharedArrayHeader);
     expect(text).toContain(`Layout version: ${Constants.layoutVersion}.`);
@@ -231,6 +236,55 @@ describe('an image of a segment', () => {
     rmSync(path);
   });
 
+  // Set for the second time.
+  it('is made and opened as it always was: event', () => {
+    const made = new SharedEvent({ wait: 'park', maxParticipants: PARTICIPANTS });
+    made.set();
+    made.clear();
+    made.set();
+    const image = normalised(imageOf(made));
+    made.close();
+    const file = fileOfImage('event');
+    if (process.env.RINGWAY_GOLDEN === 'write') writeFileSync(file, image);
+    expect(image).toEqual(new Uint8Array(readFileSync(file)));
+    const name = freshName();
+    const path = `${segmentDirectory()}/ringway-${name}`;
+    writeFileSync(path, image);
+    using opened = SharedEvent.attach(name);
+    expect(opened).toMatchObject({ isSet: true, waitMode: 'park' });
+    rmSync(path);
+  });
+
+  // The first generation was completed, the second one broken and reset; in the third one of three parties waits.
+  it('is made and opened as it always was: barrier', async () => {
+    const made = new Barrier(3, { wait: 'spin', maxParticipants: PARTICIPANTS });
+    await Promise.all([made.wait(), made.wait(), made.wait()]);
+    const broken = rejectionOf(made.wait());
+    made.reset();
+    expect((await broken).name).toBe('BrokenBarrierError');
+    const last = rejectionOf(made.wait());
+    const image = normalised(imageOf(made));
+    const blame = bodyOffsetFor(PARTICIPANTS) + layout.BarrierHeader.blame;
+    const cause = new DataView(image.buffer).getUint32(blame, true);
+    expect(cause).toBe(Constants.brokeReset | (process.pid << Constants.blamePidShift) | (2 << 25));
+    image.fill(0, blame, blame + 4);
+    made.close();
+    expect((await last).name).toBe('ClosedError');
+    const file = fileOfImage('barrier');
+    if (process.env.RINGWAY_GOLDEN === 'write') writeFileSync(file, image);
+    expect(image).toEqual(new Uint8Array(readFileSync(file)));
+    const name = freshName();
+    const path = `${segmentDirectory()}/ringway-${name}`;
+    writeFileSync(path, image);
+    using opened = Barrier.attach(name);
+    expect(opened).toMatchObject({ parties: 3, waiting: 1, broken: false, waitMode: 'spin' });
+    // Whoever waits there is no process of today's.
+    expect((await rejectionOf(opened.wait())).name).toBe('BrokenBarrierError');
+    opened.reset();
+    expect(await Promise.all([opened.wait(), opened.wait(), opened.wait()])).toEqual([0, 1, 2]);
+    rmSync(path);
+  });
+
   const values: Record<string, { make: (backend: 'shm' | 'sab') => Shared; check: (name: string) => void }> = {
     // Changed once, so that one of the creator's copies has the first value and the other one the second.
     value: {
@@ -317,7 +371,15 @@ describe('an image of a segment', () => {
   });
 
   it('is there for every structure', () => {
-    for (const name of [...Object.keys(images), 'semaphore', 'lock', ...Object.keys(values), 'record'])
+    for (const name of [
+      ...Object.keys(images),
+      'semaphore',
+      'lock',
+      'event',
+      'barrier',
+      ...Object.keys(values),
+      'record',
+    ])
       expect(existsSync(fileOfImage(name)), name).toBe(true);
   });
 });

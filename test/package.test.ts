@@ -17,6 +17,7 @@ describe('the package', () => {
   it('exports what is documented, and nothing by accident', () => {
     const expectedOfRings = [
       'BroadcastRing',
+      'BrokenBarrierError',
       'ClosedError',
       'CorruptSegmentError',
       'EndOfStreamError',
@@ -33,7 +34,17 @@ describe('the package', () => {
     ];
     expect(Object.keys(rings).sort()).toEqual(expectedOfRings);
     expect(Object.keys(ringway).sort()).toEqual(
-      [...expectedOfRings, 'Lock', 'RLock', 'Semaphore', 'SharedArray', 'SharedMemory', 'Value'].sort(),
+      [
+        ...expectedOfRings,
+        'Barrier',
+        'Lock',
+        'RLock',
+        'Semaphore',
+        'SharedArray',
+        'SharedEvent',
+        'SharedMemory',
+        'Value',
+      ].sort(),
     );
     const all = new Set<unknown>(Object.values(ringway));
     for (const value of Object.values(rings)) expect(all.has(value)).toBe(true);

@@ -1,6 +1,6 @@
 // The semaphore: what it takes and refuses, who gets permits and in which order, and what is left when a process dies or
 // stops at any atomic operation.
-import { existsSync, mkdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { type SegmentHandle, Semaphore, TimeoutError } from 'ringway';
 import { afterEach, describe, expect, it } from 'vitest';
 import { SemaphoreHeader } from '../src/layout.js';
@@ -9,6 +9,7 @@ import { freshName, opening, segmentDirectory, useOwnDirectory } from './helpers
 import { announceSeed, Random } from './helpers/random.js';
 import { type Context, startProcess, startThread } from './helpers/remote.js';
 import { BACKENDS, pokeBody, rejectionOf, thrownBy, until } from './helpers/rings.js';
+import { interruptAt, restoreAtomics, sleepWithoutLimit, stopped } from './helpers/steps.js';
 
 useOwnDirectory();
 
@@ -374,30 +375,7 @@ describe('a named semaphore', () => {
   });
 });
 
-const OPERATIONS = ['load', 'store', 'add', 'exchange', 'compareExchange', 'or'] as const;
-const real = Object.fromEntries(OPERATIONS.map((name) => [name, Atomics[name]]));
-const realWaitAsync = (Atomics as unknown as { waitAsync: unknown }).waitAsync;
-afterEach(() => {
-  Object.assign(Atomics, real, { waitAsync: realWaitAsync });
-});
-
-/** Calls `act` before the `at`th atomic operation from now on, counted from 1. Whether it did. */
-function interruptAt(at: number, act: () => void): { acted: boolean } {
-  const state = { acted: false };
-  let count = 0;
-  for (const name of OPERATIONS) {
-    const call = (...args: never[]) => {
-      if (++count === at) {
-        Object.assign(Atomics, real); // What the other one does is not counted.
-        state.acted = true;
-        act();
-      }
-      return (real[name] as (...args: never[]) => unknown)(...args);
-    };
-    Object.assign(Atomics, { [name]: call });
-  }
-  return state;
-}
+afterEach(restoreAtomics);
 
 describe('another one that acts at any step', () => {
   const forms: Record<string, [first: 'take' | 'release', second: 'take' | 'release']> = {
@@ -427,7 +405,7 @@ describe('another one that acts at any step', () => {
         };
         interruption = interruptAt(at, () => run(other, second));
         run(semaphore, first);
-        Object.assign(Atomics, real);
+        restoreAtomics();
         expect(semaphore.value, `step ${at}`).toBe(expected);
         expect(expected).toBeGreaterThanOrEqual(0);
         if (at === 1) expect(interruption.acted).toBe(true);
@@ -443,12 +421,11 @@ describe('no wake-up is lost', () => {
     for (let at = 1; interruption.acted; at++) {
       using semaphore = new Semaphore(0, { backend: 'sab', wait: 'park' });
       using other = OtherSemaphore.attach(semaphore.handle);
-      const waitAsync = realWaitAsync as (...args: unknown[]) => unknown;
-      Object.assign(Atomics, { waitAsync: (...args: unknown[]) => waitAsync(...args.slice(0, 3)) });
+      sleepWithoutLimit();
       interruption = interruptAt(at, () => other.release());
       const waiting = semaphore.acquire();
       await turns(3);
-      Object.assign(Atomics, real);
+      restoreAtomics();
       if (!interruption.acted) other.release();
       expect(await waiting, `step ${at}`).toBe(true);
       expect(semaphore.value).toBe(0);
@@ -494,9 +471,6 @@ const victim = async (
   }
   return 'over';
 };
-
-const stopped = (pid: number) =>
-  !existsSync(`/proc/${pid}/stat`) || /\) [TZ]/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
 
 describe('at every atomic operation', () => {
   for (const signal of ['SIGKILL', 'SIGSTOP'] as const) {

@@ -85,6 +85,8 @@ export const KIND_NAMES: Readonly<Record<number, string>> = {
   [Constants.kindBroadcast]: 'BroadcastRing',
   [Constants.kindSemaphore]: 'Semaphore',
   [Constants.kindLock]: 'Lock',
+  [Constants.kindEvent]: 'SharedEvent',
+  [Constants.kindBarrier]: 'Barrier',
   [Constants.kindValue]: 'Value',
   [Constants.kindSharedMemory]: 'SharedMemory',
   [Constants.kindSharedArray]: 'SharedArray',

@@ -43,9 +43,10 @@ export class Waiters {
   #cancelSleep: (() => void) | undefined;
   #sleepReferenced = false;
 
-  constructor(condition: Condition) {
+  /** @param spin - what others have learnt who wait for the like; its own by default */
+  constructor(condition: Condition, spin = new AdaptiveSpin(condition.mode, LONGEST_POLL_MS)) {
     this.#condition = condition;
-    this.#spin = new AdaptiveSpin(condition.mode, LONGEST_POLL_MS);
+    this.#spin = spin;
   }
 
   /** Whether operations wait. */

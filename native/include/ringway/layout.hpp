@@ -24,6 +24,8 @@ enum class Kind : uint32_t {
   broadcast = 3,
   semaphore = 4,
   lock = 5,
+  event = 6,
+  barrier = 7,
   value = 9,
   sharedMemory = 10,
   sharedArray = 11,
@@ -310,6 +312,48 @@ static_assert(offsetof(LockHeader, released) == 256 && offsetof(LockHeader, turn
 
 inline constexpr uint32_t kLockOwnerDied = 0x10000;
 static_assert(kMaxParticipants < kLockOwnerDied, "no participant is taken for it");
+
+// Body of Kind::event; see src/sync/event-word.ts.
+//        0    4 wait                creator      WaitMode that handles use unless told otherwise
+//      128    4 changes             all          how often it was set or cleared, wraps; odd: it is set
+//      256    8 wasSet              all          event count: waiters sleep here
+struct EventHeader {
+  uint32_t wait;
+  alignas(kIsolationBytes) Atomic<uint32_t> changes;
+  alignas(kIsolationBytes) EventCountWords wasSet;
+};
+static_assert(sizeof(EventHeader) == 384 && offsetof(EventHeader, changes) == 128);
+static_assert(offsetof(EventHeader, wasSet) == 256);
+
+// Body of Kind::barrier, followed by one arrival word for each party; see barrier.hpp and src/sync/generations.ts.
+//        0    4 parties             creator      1 .. kMaxParties
+//        4    4 wait                creator      WaitMode that handles use unless told otherwise
+//      128    4 state               all          generation above bit 0, which is set while it is broken
+//      132    4 blame               breakers     who broke it and why, for people: barrier.hpp
+//      256    8 ended               all          event count: parties sleep here until their generation is over
+//      384  128 broken              resetters    state of the last broken generation of each residue modulo
+//                                                kBrokenRemembered, or 0
+//      512    . arrivals            parties      a word each: participant id in the low kArrivalIdBits, generation above
+struct BarrierHeader {
+  uint32_t parties, wait;
+  alignas(kIsolationBytes) Atomic<uint32_t> state;
+  Atomic<uint32_t> blame;
+  alignas(kIsolationBytes) EventCountWords ended;
+  alignas(kIsolationBytes) Atomic<uint32_t> broken[32];
+};
+static_assert(sizeof(BarrierHeader) == 512 && offsetof(BarrierHeader, state) == 128);
+static_assert(offsetof(BarrierHeader, blame) == 132 && offsetof(BarrierHeader, ended) == 256);
+static_assert(offsetof(BarrierHeader, broken) == 384);
+
+inline constexpr uint32_t kMaxParties = 4096;
+inline constexpr uint32_t kArrivalIdBits = 12;
+static_assert(kMaxParticipants <= uint32_t{1} << kArrivalIdBits);
+inline constexpr uint32_t kFirstGeneration = 1;  // Not 0, which words of fresh memory name.
+inline constexpr uint32_t kBrokenRemembered = sizeof(BarrierHeader::broken) / 4;
+// Low bits of `blame`: the cause, the pid, and as much of the generation as has room.
+inline constexpr uint32_t kBlamePidShift = 3;
+inline constexpr uint32_t kBlameGenerationShift = 25;
+enum class BreakCause : uint32_t { timeout = 1, signal = 2, abort = 3, reset = 4, action = 5, died = 6, closed = 7 };
 
 // Body of Kind::value; see src/shared/scalar-cell.ts and src/shared/record-cell.ts.
 //        0    8 cell                all          a scalar: its value, in the first 4 bytes unless it has 8; a record: the

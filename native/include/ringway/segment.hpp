@@ -22,6 +22,7 @@
 #include <sys/statvfs.h>
 #include <utility>
 
+#include "ringway/barrier.hpp"
 #include "ringway/broadcast.hpp"
 #include "ringway/lock.hpp"
 #include "ringway/mpmc_slots.hpp"
@@ -165,6 +166,10 @@ inline void clearParticipant(std::byte* base, const SegmentShape& shape, uint32_
   MpmcSlots slots;
   if (shape.kind == Kind::mpmc && heir >= 0 && MpmcSlots::bind(body, byteLength, shape.maxParticipants, slots)) {
     if (slots.settle(id, static_cast<uint32_t>(heir))) slots.wakeAll();
+  }
+  if (shape.kind == Kind::barrier) {
+    const auto cause = how == Departure::died ? BreakCause::died : BreakCause::closed;
+    breakBarrierOf(id, body, byteLength, cause, entry.pid.load(std::memory_order_relaxed));
   }
   BroadcastSlots broadcast;
   if (shape.kind == Kind::broadcast && BroadcastSlots::bind(body, byteLength, broadcast)) {
