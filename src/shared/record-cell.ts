@@ -15,7 +15,7 @@
 //     second load finds another one too: its loads of the copy stand before that by an atomic store in between, for
 //     processors that would do them later (docs/BROADCAST.md, rule V).
 //
-// One spare copy would do for each participant, if it took over the one that it replaces; then a death between the two
+// model/value.pml goes through the interleavings. One spare copy would do for each participant, if it took over the one that it replaces; then a death between the two
 // steps would have to be made up for. Memory is cheaper.
 
 import { CorruptSegmentError } from '../errors.js';
