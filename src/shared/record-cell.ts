@@ -7,13 +7,15 @@
 // find it valid, until the owner is done. There is nothing to clean up after a death: the word was changed, or was not,
 // and whoever comes to be that participant finds by the word which copy is not current.
 //
-//   A "the record is whole"     publish()  copy, plain; then cell, compare-exchange  ->  snapshot()  cell, load; then copy
-//   B "what was read was whole" publish()  cell, load; then copy, plain
-//                           ->  snapshot()  copy, plain; then cell, load of the same word as before
+//   A "the record is whole"     #publish()  copy, plain; then cell, compare-exchange  ->  #takeSnapshot()  cell, load; then copy
+//   B "what was read was whole" #publish()  cell, load; then copy, plain
+//                           ->  #takeSnapshot()  copy, plain; then cell, load of the same word as before
 //     Above the copy's number the word counts changes, in 51 bits, so the same word means that there was none. If a reader
 //     saw a byte of a later record, that one's writer had found another word before it wrote, and then the reader's
 //     second load finds another one too: its loads of the copy stand before that by an atomic store in between, for
 //     processors that would do them later (docs/BROADCAST.md, rule V).
+//
+// model/value.pml goes through the interleavings of small cases.
 //
 // One spare copy would do for each participant, if it took over the one that it replaces; then a death between the two
 // steps would have to be made up for. Memory is cheaper.
