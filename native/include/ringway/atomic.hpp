@@ -1,5 +1,5 @@
 // The type of every word in shared memory: std::atomic, by another name. In a build with RINGWAY_STEPS, which only
-// native/test/death_matrix.cpp is, each operation on such a word calls `beforeStep` first, so that a process can be made
+// ringway_death_matrix is (native/test), each operation on such a word calls `beforeStep` first, so a process can be made
 // to die or to stop between any two of them.
 #pragma once
 
