@@ -1,5 +1,5 @@
 // The generations of a barrier: how parties arrive, and how a generation is completed, broken or reset. Atomics are
-// sequentially consistent. Twin of what recovery needs: native/include/ringway/barrier.hpp.
+// sequentially consistent. Twin of what recovery needs: native/include/ringway/barrier.hpp. Model: model/barrier.pml.
 //
 // A generation is what passes the barrier together. The state word is its number, and whether it is broken:
 //
