@@ -80,8 +80,9 @@ describe('the package', () => {
        const ring = SpscRing.create({ capacity: 64 });
        ring.producer().tryPush(new Uint8Array([4, 2]));
        const worker = new Worker(source, { eval: true, execArgv: [], workerData: ring.handle });
+       const ended = new Promise((resolve) => worker.once('exit', resolve)); // It may end before it is listened to.
        print(await new Promise((resolve) => worker.once('message', resolve)));
-       await new Promise((resolve) => worker.once('exit', resolve));
+       await ended;
        ring.close();`,
       { bare: true },
     );
