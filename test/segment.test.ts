@@ -446,7 +446,7 @@ describe('what processes leave behind', () => {
   const makeAndDie = async (options: string, count = 1) => {
     const scripts = Array.from({ length: count }, () =>
       startScript(
-        `const ring = SpscRing.create(${options}); ring.producer(); print(ring.handle.name); setInterval(() => {}, 1000);`,
+        `const ring = globalThis.kept = SpscRing.create(${options}); ring.producer(); print(ring.handle.name); setInterval(() => {}, 1000);`,
       ),
     );
     const names = await Promise.all(scripts.map((script) => script.line()));
