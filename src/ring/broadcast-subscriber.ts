@@ -44,8 +44,7 @@ export class BroadcastSubscriber extends RingEnd implements AsyncIterable<Uint8A
   #position: number; // Of the next message to read.
   #laps: number; // How often positions have wrapped there.
   #shared: number; // What the cursor says.
-  // The message that #next() found: its slot, where its payload starts, how long it is.
-  #slot = 0;
+  // The message that #next() found: where its payload starts, how long it is.
   #offset = 0;
   #length = 0;
   #missed = 0;
@@ -328,9 +327,8 @@ export class BroadcastSubscriber extends RingEnd implements AsyncIterable<Uint8A
       const slot = this.#slots.find(this.#position, this.#laps);
       if (slot === NOTHING) return false;
       if (slot !== LAPPED) {
-        this.#slot = slot;
         this.#offset = this.#slots.payloadAt(slot);
-        this.#length = this.#slots.byteLengthAt(this.#slot);
+        this.#length = this.#slots.byteLengthAt(slot);
         return true;
       }
       this.#resume();
