@@ -12,7 +12,7 @@ import type { RecordDescription } from '../record/description.js';
 import { checkRecordType, type RecordOption, type RecordType } from '../record/record.js';
 import { checkWait, type WaitMode } from '../wait/adaptive-spin.js';
 import { type BroadcastShape, broadcastByteLength, type OnSlow } from './broadcast-slots.js';
-import { checkSlotByteLength } from './slot-options.js';
+import { checkSlotByteLength, MAX_RING_BYTE_LENGTH } from './slot-options.js';
 import { checkAlignment } from './spsc-options.js';
 
 export interface BroadcastRingOptions extends SharedOptions {
@@ -39,8 +39,6 @@ export type BroadcastRecordRingOptions<Description extends RecordDescription> = 
 > &
   Partial<Pick<BroadcastRingOptions, 'slotByteLength'>> &
   RecordOption<Description>;
-
-const MAX_BYTE_LENGTH = 2 ** 30;
 
 interface CheckedOptions {
   shared: CheckedSharedOptions;
@@ -71,10 +69,10 @@ export function checkBroadcastOptions(options: Partial<BroadcastRecordRingOption
     wait: checkWait(wait),
   };
   const byteLength = broadcastByteLength(shape);
-  if (byteLength > MAX_BYTE_LENGTH) {
+  if (byteLength > MAX_RING_BYTE_LENGTH) {
     throw new RangeError(
       `${shape.slots} slots of ${slotByteLength} bytes for ${maxPublishers} publishers need ${byteLength} bytes, and a ring ` +
-        `has at most ${MAX_BYTE_LENGTH}`,
+        `has at most ${MAX_RING_BYTE_LENGTH}`,
     );
   }
   return { shared, shape, record };

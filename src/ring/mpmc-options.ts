@@ -11,7 +11,7 @@ import type { RecordDescription } from '../record/description.js';
 import { checkRecordType, type RecordOption, type RecordType } from '../record/record.js';
 import { checkWait, type WaitMode } from '../wait/adaptive-spin.js';
 import { type MpmcShape, mpmcByteLength } from './mpmc-slots.js';
-import { checkSlotByteLength } from './slot-options.js';
+import { checkSlotByteLength, MAX_RING_BYTE_LENGTH } from './slot-options.js';
 import { checkAlignment } from './spsc-options.js';
 
 export interface MpmcRingOptions extends SharedOptions {
@@ -29,8 +29,6 @@ export interface MpmcRingOptions extends SharedOptions {
 export type MpmcRecordRingOptions<Description extends RecordDescription> = Omit<MpmcRingOptions, 'slotByteLength'> &
   Partial<Pick<MpmcRingOptions, 'slotByteLength'>> &
   RecordOption<Description>;
-
-const MAX_BYTE_LENGTH = 2 ** 30;
 
 interface CheckedOptions {
   shared: CheckedSharedOptions;
@@ -53,9 +51,9 @@ export function checkMpmcOptions(options: Partial<MpmcRecordRingOptions<RecordDe
     wait: checkWait(wait),
   };
   const byteLength = mpmcByteLength(shape, shared.maxParticipants);
-  if (byteLength > MAX_BYTE_LENGTH) {
+  if (byteLength > MAX_RING_BYTE_LENGTH) {
     throw new RangeError(
-      `${shape.slots} slots of ${slotByteLength} bytes need ${byteLength} bytes, and a ring has at most ${MAX_BYTE_LENGTH}`,
+      `${shape.slots} slots of ${slotByteLength} bytes need ${byteLength} bytes, and a ring has at most ${MAX_RING_BYTE_LENGTH}`,
     );
   }
   return { shared, shape, record };

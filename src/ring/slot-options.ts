@@ -4,6 +4,9 @@ import { Constants } from '../layout.js';
 import { checkInteger } from '../memory/shared-object.js';
 import type { RecordType } from '../record/record.js';
 
+/** The most that a ring of slots takes, in bytes. */
+export const MAX_RING_BYTE_LENGTH = 2 ** 30;
+
 /**
  * @param slotByteLength - undefined: as long as a record
  * @throws {TypeError | RangeError} unless it is a number of bytes into which a record fits
