@@ -157,6 +157,16 @@ export function attachOrCreate<Made extends { close(): void }>(
   }
 }
 
+/** What `make` makes of the segment, which is closed if that throws. */
+export function makeOver<Made>(segment: Segment, make: () => Made): Made {
+  try {
+    return make();
+  } catch (error) {
+    segment.close();
+    throw error;
+  }
+}
+
 /** What another process finds the segment by; undefined for an unnamed one. */
 export function nameOf(segment: Segment): string | undefined {
   const { handle } = segment;

@@ -6,13 +6,21 @@ import { Constants, EndCounters, PublisherEntry, SubscriberEntry } from '../layo
 import { closesWhenCollected } from '../memory/collected.js';
 import { checkName, describe } from '../memory/names.js';
 import type { Backend, Segment, SegmentHandle } from '../memory/segment.js';
-import { attachOrCreate, attachSegment, createSegment, nameOf, otherShape, unlink } from '../memory/shared-object.js';
+import {
+  attachOrCreate,
+  attachSegment,
+  createSegment,
+  makeOver,
+  nameOf,
+  otherShape,
+  unlink,
+} from '../memory/shared-object.js';
 import { whenLinked } from '../memory/when-linked.js';
 import { checkRecordsFit, checkRecordsOf } from '../record/described-segment.js';
 import type { RecordDescription } from '../record/description.js';
 import { checkRecordType, type RecordOption, type RecordType } from '../record/record.js';
-import { checkWait, type WaitMode } from '../wait/adaptive-spin.js';
-import { type AttachOptions, checkWaitOptions, type WaitOptions } from '../wait/options.js';
+import type { WaitMode } from '../wait/adaptive-spin.js';
+import { type AttachOptions, checkAttachedWait, checkWaitOptions, type WaitOptions } from '../wait/options.js';
 import {
   activeSubscribers,
   enterPublisher,
@@ -129,7 +137,7 @@ export class BroadcastRing<Publisher = BroadcastPublisher, Subscriber = Broadcas
     options: AttachOptions & Partial<RecordOption<RecordDescription>> = {},
   ): BroadcastRing<unknown, unknown> {
     const record = checkRecordType(options.record);
-    const mode = options.wait === undefined ? undefined : checkWait(options.wait);
+    const mode = checkAttachedWait(options);
     return BroadcastRing.#open(attachSegment(Constants.kindBroadcast, target, options), mode, record);
   }
 
@@ -190,15 +198,12 @@ export class BroadcastRing<Publisher = BroadcastPublisher, Subscriber = Broadcas
     mode: WaitMode | undefined,
     record: RecordType | undefined,
   ): BroadcastRing<unknown, unknown> {
-    try {
+    return makeOver(segment, () => {
       checkRecordsOf(segment, record);
       const slots = new BroadcastSlots(segment);
       checkRecordsFit(segment, record, slots.shape.slotByteLength);
       return new BroadcastRing(slots, mode, record);
-    } catch (error) {
-      segment.close();
-      throw error;
-    }
+    });
   }
 
   /** How far behind a subscriber may be, in messages, a power of two. */

@@ -11,6 +11,7 @@ import {
   attachSegment,
   checkInteger,
   createSegment,
+  makeOver,
   nameOf,
   otherShape,
   unlink,
@@ -19,9 +20,15 @@ import { whenLinked } from '../memory/when-linked.js';
 import { checkRecordsFit, checkRecordsOf } from '../record/described-segment.js';
 import type { RecordDescription } from '../record/description.js';
 import { checkRecordType, type RecordOption, type RecordType } from '../record/record.js';
-import { checkWait, type WaitMode } from '../wait/adaptive-spin.js';
+import type { WaitMode } from '../wait/adaptive-spin.js';
 import { NOT_YET } from '../wait/condition.js';
-import { type AttachOptions, checkWaitOptions, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
+import {
+  type AttachOptions,
+  checkAttachedWait,
+  checkWaitOptions,
+  type SyncWaitOptions,
+  type WaitOptions,
+} from '../wait/options.js';
 import { WaitingLine } from '../wait/waiting-line.js';
 import { checkHandler, checkLimit, type DrainHandler, readInPlace, type Writer, writeInPlace } from './in-place.js';
 import { Lease, type Lessor } from './lease.js';
@@ -137,7 +144,7 @@ export class MpmcRing implements Disposable {
     options: AttachOptions & Partial<RecordOption<RecordDescription>> = {},
   ): MpmcRing | MpmcRecordRing {
     const record = checkRecordType(options.record);
-    const mode = options.wait === undefined ? undefined : checkWait(options.wait);
+    const mode = checkAttachedWait(options);
     return typed(MpmcRing.#open(attachSegment(Constants.kindMpmc, target, options), mode, record), record);
   }
 
@@ -194,15 +201,12 @@ export class MpmcRing implements Disposable {
   }
 
   static #open(segment: Segment, mode: WaitMode | undefined, record: RecordType | undefined): MpmcRing {
-    try {
+    return makeOver(segment, () => {
       checkRecordsOf(segment, record);
       const slots = new MpmcSlots(segment);
       checkRecordsFit(segment, record, slots.shape.slotByteLength);
       return new MpmcRing(slots, mode);
-    } catch (error) {
-      segment.close();
-      throw error;
-    }
+    });
   }
 
   /** How many messages fit, a power of two. */

@@ -6,14 +6,22 @@ import { closesWhenCollected } from '../memory/collected.js';
 import { prepareSleep } from '../memory/event-count.js';
 import { checkName } from '../memory/names.js';
 import type { Backend, Segment, SegmentHandle } from '../memory/segment.js';
-import { attachOrCreate, attachSegment, createSegment, nameOf, otherShape, unlink } from '../memory/shared-object.js';
+import {
+  attachOrCreate,
+  attachSegment,
+  createSegment,
+  makeOver,
+  nameOf,
+  otherShape,
+  unlink,
+} from '../memory/shared-object.js';
 import { whenLinked } from '../memory/when-linked.js';
 import { checkRecordsFit, checkRecordsOf } from '../record/described-segment.js';
 import type { RecordDescription } from '../record/description.js';
 import { checkRecordType, type RecordOption, type RecordType } from '../record/record.js';
-import { checkWait, type WaitMode } from '../wait/adaptive-spin.js';
+import type { WaitMode } from '../wait/adaptive-spin.js';
 import { type Condition, NOT_YET } from '../wait/condition.js';
-import { type AttachOptions, checkWaitOptions, type WaitOptions } from '../wait/options.js';
+import { type AttachOptions, checkAttachedWait, checkWaitOptions, type WaitOptions } from '../wait/options.js';
 import { Waiters } from '../wait/waiters.js';
 import { attachedParticipants, type ParticipantInfo } from './participants.js';
 import { loadPosition } from './position.js';
@@ -128,7 +136,7 @@ export class SpscRing<Producer = SpscProducer, Consumer = SpscConsumer> implemen
     target: string | SegmentHandle,
     options: AttachOptions & Partial<AnyRecordOption> = {},
   ): SpscRing<unknown, unknown> {
-    const mode = options.wait === undefined ? undefined : checkWait(options.wait);
+    const mode = checkAttachedWait(options);
     const record = checkRecordType(options.record);
     return SpscRing.#open(attachSegment(Constants.kindSpsc, target, options), mode, record);
   }
@@ -186,15 +194,12 @@ export class SpscRing<Producer = SpscProducer, Consumer = SpscConsumer> implemen
   }
 
   static #open(segment: Segment, mode?: WaitMode, record?: RecordType): SpscRing<unknown, unknown> {
-    try {
+    return makeOver(segment, () => {
       checkRecordsOf(segment, record);
       const layout = bindSpsc(segment, mode);
       checkRecordsFit(segment, record, layout.maxRecordByteLength);
       return new SpscRing(segment, layout, record);
-    } catch (error) {
-      segment.close();
-      throw error;
-    }
+    });
   }
 
   /** Bytes, a power of two. */

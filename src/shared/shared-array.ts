@@ -10,6 +10,7 @@ import {
   checkInteger,
   checkSharedOptions,
   createSegment,
+  makeOver,
   type OpenOptions,
   otherShape,
   type SharedOptions,
@@ -233,12 +234,7 @@ class Opened<Type extends ValueType> {
 }
 
 function open<Type extends ValueType>(segment: Segment, typeOf: () => Type): Opened<Type> {
-  try {
-    return new Opened(segment, typeOf());
-  } catch (error) {
-    segment.close();
-    throw error;
-  }
+  return makeOver(segment, () => new Opened(segment, typeOf()));
 }
 
 function create<Type extends ValueType>(

@@ -9,6 +9,7 @@ import {
   attachSegment,
   checkSharedOptions,
   createSegment,
+  makeOver,
   type OpenOptions,
   type SharedOptions,
   unlink,
@@ -224,12 +225,7 @@ class Opened<Type extends ValueType> {
 }
 
 function open<Type extends ValueType>(segment: Segment, typeOf: () => Type): Opened<Type> {
-  try {
-    return new Opened(segment, typeOf());
-  } catch (error) {
-    segment.close();
-    throw error;
-  }
+  return makeOver(segment, () => new Opened(segment, typeOf()));
 }
 
 function create<Type extends ValueType>(type: Type, initial: unknown, options: ValueOptions): Opened<Type> {

@@ -12,6 +12,7 @@ import {
   checkInteger,
   checkSharedOptions,
   createSegment,
+  makeOver,
   nameOf,
   otherShape,
   type SharedOptions,
@@ -22,6 +23,7 @@ import { AdaptiveSpin, checkWait, LONGEST_POLL_MS, LONGEST_SPIN_MS, type WaitMod
 import { NOT_YET, type NotYet } from '../wait/condition.js';
 import {
   type AttachOptions,
+  checkAttachedWait,
   checkWaitOptions,
   deadlineOf,
   type SyncWaitOptions,
@@ -106,7 +108,7 @@ export class Barrier implements Disposable {
    */
   static attach(target: string | SegmentHandle, options: BarrierAttachOptions = {}): Barrier {
     checkHandleOptions(options);
-    const mode = options.wait === undefined ? undefined : checkWait(options.wait);
+    const mode = checkAttachedWait(options);
     return new Barrier(bind(attachSegment(Constants.kindBarrier, target, options), mode), options);
   }
 
@@ -378,10 +380,5 @@ function create(parties: number, options: BarrierOptions): Generations {
 }
 
 function bind(segment: Segment, mode?: WaitMode): Generations {
-  try {
-    return new Generations(segment, mode);
-  } catch (error) {
-    segment.close();
-    throw error;
-  }
+  return makeOver(segment, () => new Generations(segment, mode));
 }

@@ -11,6 +11,7 @@ import {
   attachSegment,
   checkSharedOptions,
   createSegment,
+  makeOver,
   nameOf,
   type SharedOptions,
 } from '../memory/shared-object.js';
@@ -19,6 +20,7 @@ import { AdaptiveSpin, checkWait, LONGEST_SPIN_MS, type WaitMode } from '../wait
 import { NOT_YET } from '../wait/condition.js';
 import {
   type AttachOptions,
+  checkAttachedWait,
   checkWaitOptions,
   deadlineOf,
   type SyncWaitOptions,
@@ -130,7 +132,7 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
    * @throws {ClosedError} if this handle is closed, also meanwhile
    */
   lock(options?: LockWaitOptions): Promise<Guard> {
-    return this.waitAsync('lock', options, false, () => this.#newGuard());
+    return this.waitAsync('lock', options, false, () => this.addGuard());
   }
 
   /**
@@ -141,7 +143,7 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
    */
   lockSync(options?: SyncLockWaitOptions): Guard {
     this.#waitSync('lockSync', options, heedsMark(options));
-    return this.#newGuard();
+    return this.addGuard();
   }
 
   /**
@@ -151,7 +153,7 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
    * @throws {OwnerDiedError} with `onOwnerDied: 'throw'`
    */
   tryLock(options?: OwnerDiedOptions): Guard | null {
-    return this.tryTake(heedsMark(options), Holding.byTask) ? this.#newGuard() : null;
+    return this.tryTake(heedsMark(options), Holding.byTask) ? this.addGuard() : null;
   }
 
   /** Runs `fn` while it has the lock. Throws what `lock()` and `fn` throw; the lock is released in either case. */
@@ -228,7 +230,8 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
 
   /** @internal One more guard of the hold that is there. */
   protected addGuard(): Guard {
-    return this.#newGuard();
+    this.#guards++;
+    return this.makeGuard(this.#diedPid);
   }
 
   /** @internal Whether a Sync call of this thread holds the lock, through this handle. */
@@ -312,11 +315,6 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
     return true;
   }
 
-  #newGuard(): Guard {
-    this.#guards++;
-    return this.makeGuard(this.#diedPid);
-  }
-
   #releaseIfLast(): void {
     if (this.#guards + this.#acquired > 0) return;
     this.#holding = Holding.nothing;
@@ -350,7 +348,7 @@ export function createLock(options: LockOptions): Ownership {
 
 /** The segment behind a name or a handle. */
 export function attachLock(target: string | SegmentHandle, options: AttachOptions): Ownership {
-  const mode = options.wait === undefined ? undefined : checkWait(options.wait);
+  const mode = checkAttachedWait(options);
   return bind(attachSegment(Constants.kindLock, target, options), mode);
 }
 
@@ -380,10 +378,5 @@ export async function whenLockCreated<Made>(
 }
 
 function bind(segment: Segment, mode?: WaitMode): Ownership {
-  try {
-    return new Ownership(segment, mode);
-  } catch (error) {
-    segment.close();
-    throw error;
-  }
+  return makeOver(segment, () => new Ownership(segment, mode));
 }

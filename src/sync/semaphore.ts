@@ -12,6 +12,7 @@ import {
   checkInteger,
   checkSharedOptions,
   createSegment,
+  makeOver,
   nameOf,
   otherShape,
   type SharedOptions,
@@ -22,6 +23,7 @@ import { AdaptiveSpin, checkWait, LONGEST_SPIN_MS, type WaitMode } from '../wait
 import { NOT_YET } from '../wait/condition.js';
 import {
   type AttachOptions,
+  checkAttachedWait,
   checkWaitOptions,
   deadlineOf,
   type SyncWaitOptions,
@@ -85,7 +87,7 @@ export class Semaphore implements Disposable {
    * @throws {CorruptSegmentError} if it is no semaphore of this version
    */
   static attach(target: string | SegmentHandle, options: AttachOptions = {}): Semaphore {
-    const mode = options.wait === undefined ? undefined : checkWait(options.wait);
+    const mode = checkAttachedWait(options);
     return new Semaphore(bind(attachSegment(Constants.kindSemaphore, target, options), mode));
   }
 
@@ -296,10 +298,5 @@ function create(value: number, options: SemaphoreOptions): Permits {
 }
 
 function bind(segment: Segment, mode?: WaitMode): Permits {
-  try {
-    return new Permits(segment, mode);
-  } catch (error) {
-    segment.close();
-    throw error;
-  }
+  return makeOver(segment, () => new Permits(segment, mode));
 }

@@ -10,6 +10,7 @@ import {
   attachSegment,
   checkSharedOptions,
   createSegment,
+  makeOver,
   nameOf,
   type SharedOptions,
   unlink,
@@ -19,6 +20,7 @@ import { AdaptiveSpin, checkWait, LONGEST_SPIN_MS, type WaitMode } from '../wait
 import { NOT_YET } from '../wait/condition.js';
 import {
   type AttachOptions,
+  checkAttachedWait,
   checkWaitOptions,
   deadlineOf,
   type SyncWaitOptions,
@@ -75,7 +77,7 @@ export class SharedEvent implements Disposable {
    * @throws {CorruptSegmentError} if it is no event of this version
    */
   static attach(target: string | SegmentHandle, options: AttachOptions = {}): SharedEvent {
-    const mode = options.wait === undefined ? undefined : checkWait(options.wait);
+    const mode = checkAttachedWait(options);
     return new SharedEvent(bind(attachSegment(Constants.kindEvent, target, options), mode));
   }
 
@@ -251,10 +253,5 @@ function create(options: SharedEventOptions): EventWord {
 }
 
 function bind(segment: Segment, mode?: WaitMode): EventWord {
-  try {
-    return new EventWord(segment, mode);
-  } catch (error) {
-    segment.close();
-    throw error;
-  }
+  return makeOver(segment, () => new EventWord(segment, mode));
 }

@@ -1,12 +1,20 @@
 // What every blocking operation takes.
 
 import type { OpenOptions } from '../memory/shared-object.js';
-import type { WaitMode } from './adaptive-spin.js';
+import { checkWait, type WaitMode } from './adaptive-spin.js';
 
 /** What an object that can be waited for takes to be attached to. */
 export interface AttachOptions extends OpenOptions {
   /** How this handle waits; by default as the object was created. */
   wait?: WaitMode;
+}
+
+/**
+ * How a handle is to wait; undefined: as the object was created.
+ * @throws {RangeError} unless it is a wait mode
+ */
+export function checkAttachedWait({ wait }: AttachOptions): WaitMode | undefined {
+  return wait === undefined ? undefined : checkWait(wait);
 }
 
 /** For operations that return a promise. */
