@@ -16,6 +16,10 @@ export type RingwayErrorCode =
   | 'ERR_RINGWAY_MESSAGE_SIZE'
   | 'ERR_RINGWAY_BROKEN_BARRIER'
   | 'ERR_RINGWAY_CORRUPT_SEGMENT'
+  | 'ERR_RINGWAY_NOT_SENDABLE'
+  | 'ERR_RINGWAY_UNSERIALISABLE'
+  | 'ERR_RINGWAY_AUTHENTICATION'
+  | 'ERR_RINGWAY_REMOTE'
   | SystemErrorCode;
 
 /** Names of the operating system's errors, as Node spells them. */
@@ -128,5 +132,21 @@ export class CorruptSegmentError extends RingwayError {
   override readonly name: string = 'CorruptSegmentError';
   constructor(message: string, details: SystemErrorDetails = {}) {
     super(message, 'ERR_RINGWAY_CORRUPT_SEGMENT', details);
+  }
+}
+
+/** The other side does not have the same key, or has one where this side has none. Said to both sides. */
+export class AuthenticationError extends RingwayError {
+  override readonly name: string = 'AuthenticationError';
+  constructor(message: string) {
+    super(message, 'ERR_RINGWAY_AUTHENTICATION');
+  }
+}
+
+/** Something failed in another process. `cause` is its error, made again here, with the stack it had there. */
+export class RemoteError extends RingwayError {
+  override readonly name: string = 'RemoteError';
+  constructor(message: string, cause: unknown) {
+    super(message, 'ERR_RINGWAY_REMOTE', { cause });
   }
 }
