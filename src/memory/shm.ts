@@ -4,6 +4,7 @@ import { ClosedError, CorruptSegmentError, RingwayError, type SystemErrorCode } 
 import { Constants } from '../layout.js';
 import { Blocked, errnoName, failed, type Native, type NativeFailure, type NativeSegment, Refusal } from '../native.js';
 import { isMainThread, listenedSignals, nextTurn, pid } from '../runtime.js';
+import { whenLanded } from './flight.js';
 import { isUnnamed, pathOf, segmentDirectory, unnamedName } from './names.js';
 import { kindName, type Segment, type SegmentHandle, type SleepEnd, type Wake } from './segment.js';
 
@@ -159,7 +160,7 @@ export class ShmSegment implements Segment {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#native.close(this.#id);
+    whenLanded(this, () => this.#native.close(this.#id));
   }
 }
 
