@@ -5,8 +5,9 @@
 // The word carries a random number beside the count, new for each series of messages: a receiver that comes when the
 // sender is long gone, and its entry another's, finds another number and leaves the count alone.
 
-import { RingwayError } from '../errors.js';
+import { ClosedError, RingwayError } from '../errors.js';
 import { Constants, ParticipantEntry } from '../layout.js';
+import { readDescription } from './description.js';
 import { participantOffset, type Segment } from './segment.js';
 import type { Departure, Route } from './travel.js';
 
@@ -24,15 +25,16 @@ const seriesOf = (word: number) => word >>> COUNT_BITS;
 
 /**
  * How an object whose handle is all there is to it travels.
+ * @param kind - the class that attaches to it, where several share one kind of segment
  * @throws {TypeError} to another machine
  * @throws {RingwayError} `ERR_RINGWAY_NOT_SENDABLE` for memory of threads
  */
-export function departureOf(segment: Segment, route: Route): Departure {
+export function departureOf(segment: Segment, route: Route, kind = segment.handle.kind): Departure {
   checkRoute(segment, route);
   const ticket = takeOff(segment);
   return {
-    kind: segment.handle.kind,
-    data: { ...segment.handle, ticket },
+    kind,
+    data: { ...segment.handle, ticket, description: readDescription(segment) },
     sent: () => {},
     unsent: () => land(segment, ticket),
   };
@@ -40,6 +42,7 @@ export function departureOf(segment: Segment, route: Route): Departure {
 
 /** @throws as departureOf() */
 export function checkRoute(segment: Segment, route: Route): void {
+  if (segment.closed) throw new ClosedError(`${segment.label} is closed`);
   if (route.reach === 'network') {
     throw new TypeError(`${segment.label} cannot go through ${route.label}: memory is shared on one machine only`);
   }
