@@ -482,7 +482,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
   // Writes what fits; whether that was all of it. Called again, it goes on.
   #write(message: Outgoing): boolean {
     const sender = this.#sender as FrameSender;
-    if (sender.peerIsKnownGone) throw brokenPipe();
+    if (sender.peerIsGone) throw brokenPipe();
     if (this.#mustDrop) {
       if (!sender.tryWrite(HEADER_BYTES, writeDropped)) return false;
       this.#mustDrop = false;
