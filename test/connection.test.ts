@@ -457,15 +457,15 @@ describe('an end of a connection whose process dies', () => {
     expect(await rejectionOf(a.recv())).toBeInstanceOf(EndOfStreamError);
   });
 
-  it('while an end is in flight: attaching says who sent it', async () => {
+  it('while an end is in flight: the other end learns it, and attaching says who sent it', async () => {
+    const [a, b] = pipe();
     const there = await startProcess();
-    const handle = await there.run((context) => {
-      const [a, b] = context.ringway.Pipe();
-      (globalThis as { kept?: unknown }).kept = [a, b];
-      return a.handle;
-    });
+    await there.run(attachThere, b.handle);
+    const handle = await there.run((context) => (context.state as unknown as Kept).conn.handle);
+    expect(await a.poll()).toBe(false);
     const { pid } = there;
     await there.kill('SIGKILL');
+    expect(await rejectionOf(a.recv())).toBeInstanceOf(EndOfStreamError);
     const error = thrownBy(() => Connection.attach(handle));
     expect(error).toMatchObject({ code: 'ENOENT' });
     expect(error.message).toContain(String(pid));
