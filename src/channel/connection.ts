@@ -1,7 +1,7 @@
 // One end of a connection: values and bytes, in messages of any size, to one other end.
 
-import { type CodecOption, checkCodec, isNamedCodec } from '../codec/check-codec.js';
 import type { ValueCodec } from '../codec/codec.js';
+import { type CodecOptions, checkCodec, isBuiltIn } from '../codec/option.js';
 import { ClosedError, EndOfStreamError, MessageSizeError, RingwayError } from '../errors.js';
 import { describe } from '../memory/names.js';
 import { checkInteger } from '../memory/shared-object.js';
@@ -105,7 +105,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
    * @param handle - the `handle` of a connection; it can be used once
    * @throws {RingwayError} `ENOENT` if the process it comes from ended before; `ERR_RINGWAY_STATE` if it was used already
    */
-  static attach<Out = unknown, In = Out>(handle: ConnectionHandle, options: CodecOption = {}): Connection<Out, In> {
+  static attach<Out = unknown, In = Out>(handle: ConnectionHandle, options: CodecOptions = {}): Connection<Out, In> {
     if (typeof handle !== 'object' || handle === null || handle.kind !== 'Connection') {
       throw new TypeError(`attach takes the handle of a Connection, not ${describe(handle)}`);
     }
@@ -364,7 +364,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
   /** @internal */
   [travels](route: Route): Departure {
     this.#checkIdle();
-    if (!isNamedCodec(this.#codec)) {
+    if (!isBuiltIn(this.#codec)) {
       throw new RingwayError(
         `a connection with a codec of your own (${describe(this.#codec.name)}) cannot go through ${route.label}: send its handle and attach with { codec }`,
         'ERR_RINGWAY_NOT_SENDABLE',
