@@ -69,7 +69,7 @@ async function buildTypeScript() {
 async function bundle() {
   const { rolldown } = await import('rolldown');
   const dist = join(root, 'dist');
-  const input = { index: join(dist, 'index.js'), rings: join(dist, 'rings.js') };
+  const input = { index: join(dist, 'index.js'), rings: join(dist, 'rings.js'), boot: join(dist, 'boot.js') };
   const entries = await rolldown({ input, platform: 'neutral' });
   await entries.write({ dir: dist, entryFileNames: '[name].js', chunkFileNames: 'shared.js', sourcemap: true });
   await entries.close();

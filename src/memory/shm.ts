@@ -147,7 +147,8 @@ export class ShmSegment implements Segment {
     return whenWoken(native, referenced, wake, {
       start: (token) => {
         const error = native.watch(token, this.#id, sequence, expected, limitMs);
-        if (error < 0) throw systemError('no thread can be started that waits for the event loop', -error, 'pthread_create');
+        if (error < 0)
+          throw systemError('no thread can be started that waits for the event loop', -error, 'pthread_create');
       },
       cancel: (token) => native.cancel(token),
     });
