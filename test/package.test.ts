@@ -38,12 +38,18 @@ describe('the package', () => {
         ...expectedOfRings,
         'Barrier',
         'Lock',
+        'Process',
         'RLock',
         'Semaphore',
         'SharedArray',
         'SharedEvent',
         'SharedMemory',
         'Value',
+        'activeChildren',
+        'currentProcess',
+        'isMain',
+        'parentProcess',
+        'task',
       ].sort(),
     );
     const all = new Set<unknown>(Object.values(ringway));

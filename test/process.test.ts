@@ -211,12 +211,12 @@ describe('a process', () => {
 
   it('ends a Sync join at a signal that somebody listens to', async () => {
     const script = startScript(
-      `process.on('SIGINT', () => print('listener'));
+      `const heard = new Promise((resolve) => process.once('SIGINT', resolve)).then(() => print('listener'));
        const { tasks } = { tasks: await import(input) };
        const p = await ringway.Process.spawn(tasks.forever);
        print(p.pid);
        try { p.joinSync(); } catch (error) { print(error.code); }
-       await new Promise((resolve) => setImmediate(resolve));
+       await heard;
        p.kill(); print(p.joinSync().signal);`,
       { input: PROGRAM },
     );
@@ -263,7 +263,7 @@ describe('a process', () => {
     await (await Process.spawn(tasks.recurse, [jobs, []])).join();
     const seen: string[] = [];
     for (let bytes = jobs.tryPop(); bytes !== null; bytes = jobs.tryPop()) seen.push(Buffer.from(bytes).toString());
-    expect(seen.sort()).toEqual(['[]', '[0,0]', '[0,1]', '[0]', '[1,0]', '[1,1]', '[1]']);
+    expect(seen.sort()).toEqual(['[0,0]', '[0,1]', '[0]', '[1,0]', '[1,1]', '[1]', '[]']);
   });
 
   it('inherits directory, environment and flags, and has its own where it is told so', async () => {
@@ -303,15 +303,12 @@ describe('shared objects', () => {
   });
 
   it('stay until the child has them, though they are closed here', async () => {
-    const lock = new Lock();
-    const held = opening(new SharedEvent());
-    const p = new Process(tasks.idleWith, [lock, held]);
-    const started = p.start();
-    lock.close();
-    await started;
-    await held.wait();
-    p.kill();
-    await p.join();
+    const permits = new Semaphore(1);
+    const count = opening(new Value('int32', 1));
+    const jobs = opening(MpmcRing.create({ slots: 4, slotByteLength: 16 }));
+    const run = Process.run(tasks.borrow, [permits, count, jobs]);
+    permits.close();
+    expect(await run).toBe(true);
   });
 
   it('come back from the child, which stays until they have', async () => {
@@ -672,9 +669,10 @@ describe('a module', () => {
   });
 
   it('is found through a loader that its parent was started with', async () => {
+    const source = `import { task } from ${JSON.stringify(RINGWAY)}; export const work = task(import.meta, 'work', () => 'made up');`;
     const hooks = fileOf(
       `export const load = (url, context, next) => url.endsWith('.made-up')
-         ? { format: 'module', shortCircuit: true, source: "import { task } from 'ringway'; export const work = task(import.meta, 'work', () => 'made up');" }
+         ? { format: 'module', shortCircuit: true, source: ${JSON.stringify(source)} }
          : next(url, context);`,
     );
     const register = fileOf(

@@ -5,7 +5,7 @@ import { block, heedSignals } from '../memory/native-waits.js';
 import { systemError } from '../memory/shm.js';
 import { errnoName, loadNative } from '../native.js';
 import { builtin } from '../runtime.js';
-import { checkWaitOptions, deadlineOf, type SyncWaitOptions } from '../wait/options.js';
+import { deadlineOf, type SyncWaitOptions } from '../wait/options.js';
 
 /** How a process ended: exactly one of the two is not null. */
 export interface ProcessExit {
@@ -29,7 +29,6 @@ const KILLED = 256; // With the signal's number added; native/include/ringway/pr
  * @throws {RingwayError} `EINTR` when a signal came that somebody listens to; `ERR_RINGWAY_NO_ADDON`
  */
 export function waitForExitSync(what: string, pid: number, options: SyncWaitOptions): ProcessExit | null {
-  checkWaitOptions(options);
   const { native, reason } = loadNative();
   if (native === undefined) {
     throw new RingwayError(`${what} needs the addon: ${reason}. Use join()`, 'ERR_RINGWAY_NO_ADDON');

@@ -6,7 +6,7 @@ import type { Encoded } from '../codec/codec.js';
 import { ClosedError, RemoteError, RingwayError } from '../errors.js';
 import { describe } from '../memory/names.js';
 import type { Route } from '../memory/travel.js';
-import type { SyncWaitOptions, WaitOptions } from '../wait/options.js';
+import { checkWaitOptions, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
 import { within } from '../wait/within.js';
 import { type BootMessage, type BootRecord, Message, type Refusal } from './boot-channel.js';
 import { Child, startNode } from './child.js';
@@ -301,6 +301,7 @@ export class Process<Args extends unknown[] = never> implements AsyncDisposable 
   joinSync(options?: SyncWaitOptions): ProcessExit | null;
   joinSync(options: SyncWaitOptions = {}): ProcessExit | null {
     const child = this.#checkStarted();
+    checkWaitOptions(options);
     if (child.exit !== undefined) return child.exit;
     if (!child.channel.flushed) {
       throw new RingwayError(
