@@ -1,3 +1,13 @@
+export type { Borrowed } from './channel/borrowed.js';
+export {
+  Connection,
+  type ConnectionHandle,
+  type ReceiveBytesOptions,
+  type Received,
+  type ReceiveIntoOptions,
+} from './channel/connection.js';
+export type { SliceOptions } from './channel/outgoing.js';
+export { Pipe, type PipeOptions } from './channel/pipe.js';
 export { type CurrentProcess, currentProcess, type ParentProcess, parentProcess } from './process/current.js';
 export type { ProcessExit } from './process/exit.js';
 export { isMain, type ModuleOrMeta } from './process/main-module.js';

@@ -167,7 +167,7 @@ export class Process<Args extends unknown[] = never> implements AsyncDisposable 
   async #ready(child: Child, { departures }: Encoded): Promise<void> {
     const message = await this.#next(child);
     if (message?.kind === Message.ready) {
-      for (const departure of departures) departure.sent();
+      for (const departure of departures) departure.sent(this.#label);
       return;
     }
     const { module, name } = this.#address;
@@ -179,7 +179,7 @@ export class Process<Args extends unknown[] = never> implements AsyncDisposable 
       );
     }
     const { arrived, error } = codec.decode(message.bytes, 0, message.bytes.length, arrive, true) as Refusal;
-    departures.forEach((departure, index) => void (index < arrived ? departure.sent() : departure.unsent()));
+    departures.forEach((departure, index) => void (index < arrived ? departure.sent(this.#label) : departure.unsent()));
     throw new RemoteError(
       `${this.#label} cannot run task ${describe(name)} of ${module}: ${errorInWords(error)}`,
       error,
