@@ -155,12 +155,12 @@ const decode = (bytes: Uint8Array) =>
 // What cannot be encoded of an error is left out.
 function encodeWith(error: unknown, wrap: (error: unknown) => unknown): Encoded {
   try {
-    return codec.encode(wrap(error), TO_PARENT).keep();
+    return codec.encode(wrap(error), TO_PARENT);
   } catch {
     const { name, message, stack, code } = (error instanceof Error ? error : {}) as Partial<NodeJS.ErrnoException>;
     const rest = Object.assign(new Error(String(message ?? describe(error))), { name, code });
     if (stack !== undefined) rest.stack = String(stack);
-    return codec.encode(wrap(rest), TO_PARENT).keep();
+    return codec.encode(wrap(rest), TO_PARENT);
   }
 }
 

@@ -2,10 +2,9 @@
 
 import type { Readable, Writable } from 'node:stream';
 import { arrive } from '../channel/arrivals.js';
-import type { Encoded } from '../codec/codec.js';
 import { ClosedError, RemoteError, RingwayError } from '../errors.js';
 import { describe } from '../memory/names.js';
-import type { Route } from '../memory/travel.js';
+import type { Departure, Route } from '../memory/travel.js';
 import { checkWaitOptions, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
 import { within } from '../wait/within.js';
 import { type BootMessage, type BootRecord, Message, type Refusal } from './boot-channel.js';
@@ -143,28 +142,30 @@ export class Process<Args extends unknown[] = never> implements AsyncDisposable 
       label: `the arguments of ${describe(task)}`,
       passDescriptor: (descriptor) => streams.push(descriptor) - 1,
     };
-    const args = codec.encode(this.#args, route).keep();
+    const parent = { parentName: currentProcess.name, parentPid: globalThis.process.pid };
+    const record: BootRecord = { module, task, name, killWithParent, ...parent, wantsResult };
+    const told = codec.encode(record, route).keep(true);
+    const args = codec.encode(this.#args, route);
+    const { departures } = args;
     this.#args = undefined;
     try {
       await startNode(this.#label, streams, this.#options, (process) => {
         this.#child = new Child(process, killWithParent, () => active.delete(this as never));
         keep(this as never, this.#child);
-        const parent = { parentName: currentProcess.name, parentPid: globalThis.process.pid };
-        const record: BootRecord = { module, task, name, killWithParent, ...parent, wantsResult };
-        void this.#child.channel.send(Message.record, codec.encode(record, { reach: 'machine', label: 'a record' }));
-        void this.#child.channel.send(Message.arguments, args);
+        void this.#child.channel.send(Message.record, told);
+        void this.#child.channel.send(Message.arguments, args); // No other encode() has come between.
       });
     } catch (error) {
-      for (const departure of args.departures) departure.unsent();
+      for (const departure of departures) departure.unsent();
       throw error;
     }
     const child = this.#child as unknown as Child;
-    await this.#ready(child, args);
+    await this.#ready(child, departures);
     return child;
   }
 
   // Until the child has its arguments, or says or shows that it will not.
-  async #ready(child: Child, { departures }: Encoded): Promise<void> {
+  async #ready(child: Child, departures: readonly Departure[]): Promise<void> {
     const message = await this.#next(child);
     if (message?.kind === Message.ready) {
       for (const departure of departures) departure.sent(this.#label);

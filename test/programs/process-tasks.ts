@@ -52,8 +52,9 @@ export const thenDies = task(import.meta, 'thenDies', (byteLength: number) => {
 export const forever = task(import.meta, 'forever', () => {
   setInterval(() => {}, 1000);
 });
-export const deaf = task(import.meta, 'deaf', () => {
+export const deaf = task(import.meta, 'deaf', (listens: SharedEvent) => {
   process.on('SIGTERM', () => {});
+  listens.set();
   setInterval(() => {}, 1000);
 });
 
@@ -67,7 +68,7 @@ export const busyWith = task(import.meta, 'busyWith', (lock: Lock, held: SharedE
 export const idleWith = task(import.meta, 'idleWith', async (lock: Lock, held: SharedEvent) => {
   await lock.lock();
   held.set();
-  setInterval(() => {}, 1000);
+  await new Promise((resolve) => setInterval(resolve, 2 ** 31 - 1));
 });
 /** Sees its parent end, and says so. */
 export const survivor = task(import.meta, 'survivor', async (lock: Lock, held: SharedEvent, seen: SharedEvent) => {
