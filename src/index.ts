@@ -8,6 +8,7 @@ export {
 } from './channel/connection.js';
 export type { SliceOptions } from './channel/outgoing.js';
 export { Pipe, type PipeOptions } from './channel/pipe.js';
+export { wait, waitSync } from './channel/wait.js';
 export { type CurrentProcess, currentProcess, type ParentProcess, parentProcess } from './process/current.js';
 export type { ProcessExit } from './process/exit.js';
 export { isMain, type ModuleOrMeta } from './process/main-module.js';
@@ -44,3 +45,4 @@ export type {
 export { RLock, type RLockGuard } from './sync/rlock.js';
 export { type NamedSemaphoreOptions, Semaphore, type SemaphoreOptions } from './sync/semaphore.js';
 export { type NamedSharedEventOptions, SharedEvent, type SharedEventOptions } from './sync/shared-event.js';
+export type { Waitable } from './wait/readiness.js';

@@ -10,6 +10,7 @@ import type { FrameChannel, FrameReceiver, FrameSender, Transport } from '../tra
 import { RingChannel } from '../transport/ring-channel.js';
 import { NOT_YET, type NotYet } from '../wait/condition.js';
 import { checkWaitOptions, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
+import { type Readiness, readiness } from '../wait/readiness.js';
 import { settled } from '../wait/waiters.js';
 import { arrive } from './arrivals.js';
 import { type Borrowed, LentFrame, LentMemory } from './borrowed.js';
@@ -318,6 +319,15 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
     } catch (error) {
       return endOrTimeout(error);
     }
+  }
+
+  /** @internal */
+  get [readiness](): Readiness {
+    return {
+      isReady: () => this.pollSync(),
+      whenReady: (signal) => this.poll({ timeoutMs: Infinity, signal }),
+      blockUntilReady: (timeoutMs) => this.pollSync({ timeoutMs }),
+    };
   }
 
   /** Values until the end of the stream. */
