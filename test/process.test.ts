@@ -23,6 +23,7 @@ import {
   isMain,
   Lock,
   MpmcRing,
+  Pipe,
   Process,
   parentProcess,
   RemoteError,
@@ -31,6 +32,8 @@ import {
   SpscRing,
   task,
   Value,
+  wait,
+  waitSync,
 } from 'ringway';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { opening, useOwnDirectory } from './helpers/directory.js';
@@ -313,6 +316,42 @@ describe('shared objects', () => {
     permits.close();
     expect(await run).toBe(true);
     await child?.join(); // It has the last handle, and closes it.
+  });
+
+  it('move into the child, if there is one of each, and come back if it does not start', async () => {
+    const [ours, theirs] = Pipe<string>();
+    opening(ours);
+    await errorOf(
+      Process.spawn(
+        task(moduleOf(''), 'absent', (_: unknown) => {}),
+        [theirs],
+      ),
+    );
+    expect(theirs.closed).toBe(false);
+    const p = await Process.spawn(tasks.upperCase, [theirs]);
+    expect(() => theirs.trySend('x')).toThrow(new RegExp(`moved to process "${p.name}" \\(pid ${p.pid}\\)`));
+    await ours.send('hello');
+    await ours.send('world');
+    expect([await ours.recv(), await ours.recv()]).toEqual(['HELLO', 'WORLD']);
+    ours.close();
+    expect(await p.join()).toEqual({ exitCode: 0, signal: null });
+  });
+
+  it('can be waited for together with processes', async () => {
+    const [ours, theirs] = Pipe<string>();
+    opening(ours);
+    const p = await Process.spawn(tasks.upperCase, [theirs]);
+    const q = await Process.spawn(tasks.forever);
+    expect(await wait([p, q, ours], { timeoutMs: 0 })).toEqual([]);
+    await ours.send('x');
+    expect(await wait([p, q, ours])).toEqual([ours]);
+    expect(await ours.recv()).toBe('X');
+    q.kill();
+    expect(await wait([p, q])).toEqual([q]);
+    p.kill();
+    expect(waitSync([p, ours]).length).toBeGreaterThan(0); // The end of the stream may come first.
+    expect(waitSync([p])).toEqual([p]);
+    expect(() => waitSync([new Process(tasks.never)])).toThrow(expect.objectContaining({ code: 'ERR_RINGWAY_STATE' }));
   });
 
   it('come back from the child, which stays until they have', async () => {

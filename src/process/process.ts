@@ -6,6 +6,7 @@ import { ClosedError, RemoteError, RingwayError } from '../errors.js';
 import { describe } from '../memory/names.js';
 import type { Departure, Route } from '../memory/travel.js';
 import { checkWaitOptions, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
+import { type Readiness, readiness } from '../wait/readiness.js';
 import { within } from '../wait/within.js';
 import { type BootMessage, type BootRecord, Message, type Refusal } from './boot-channel.js';
 import { Child, startNode } from './child.js';
@@ -313,6 +314,16 @@ export class Process<Args extends unknown[] = never> implements AsyncDisposable 
     const exit = waitForExitSync('joinSync', child.pid, options);
     if (exit !== null) child.ended(exit);
     return exit;
+  }
+
+  /** @internal For wait(): it is ready when it has ended. */
+  get [readiness](): Readiness {
+    const child = this.#checkStarted();
+    return {
+      isReady: () => child.exit !== undefined,
+      whenReady: (signal) => this.join({ signal }),
+      blockUntilReady: (timeoutMs) => this.joinSync({ timeoutMs }),
+    };
   }
 
   /**

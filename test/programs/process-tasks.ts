@@ -3,6 +3,7 @@ import { writeSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import {
   activeChildren,
+  type Connection,
   currentProcess,
   isMain,
   type Lock,
@@ -88,6 +89,10 @@ export const makeShared = task(import.meta, 'makeShared', () => {
   const jobs = MpmcRing.create({ slots: 4, slotByteLength: 16 });
   jobs.tryPush(Buffer.from('from the child'));
   return { jobs, permits: new Semaphore(3) };
+});
+
+export const upperCase = task(import.meta, 'upperCase', async (words: Connection<string, string>) => {
+  for await (const word of words) await words.send(word.toUpperCase());
 });
 
 export const recurse = task(import.meta, 'recurse', async (jobs: MpmcRing, path: number[]): Promise<void> => {
