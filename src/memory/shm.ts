@@ -4,8 +4,8 @@ import { ClosedError, CorruptSegmentError, RingwayError, type SystemErrorCode } 
 import { Constants } from '../layout.js';
 import { errnoName, failed, type Native, type NativeFailure, type NativeSegment, Refusal } from '../native.js';
 import { pid } from '../runtime.js';
-import { block, heedSignals, whenWoken } from './native-waits.js';
 import { isUnnamed, pathOf, segmentDirectory, unnamedName } from './names.js';
+import { block, heedSignals, whenWoken } from './native-waits.js';
 import { kindName, type Segment, type SegmentHandle, type SleepEnd, type Wake } from './segment.js';
 
 /** Orphans are swept by the first create of a process, and then at most this often: it opens every unnamed segment. */
@@ -146,7 +146,8 @@ export class ShmSegment implements Segment {
     return whenWoken(native, referenced, wake, {
       start: (token) => {
         const error = native.watch(token, this.#id, sequence, expected, limitMs);
-        if (error < 0) throw systemError('no thread can be started that waits for the event loop', -error, 'pthread_create');
+        if (error < 0)
+          throw systemError('no thread can be started that waits for the event loop', -error, 'pthread_create');
       },
       cancel: (token) => native.cancel(token),
     });
