@@ -21,7 +21,14 @@ export const SegmentHeader = {
 } as const;
 
 /** Offsets from the entry's start, in bytes; `next` is the distance between entries. */
-export const ParticipantEntry = { pid: 0, threadId: 4, attachedAtMs: 8, next: 64 } as const;
+export const ParticipantEntry = {
+  pid: 0,
+  threadId: 4,
+  attachedAtMs: 8,
+  inFlight: 16,
+  landed: 20,
+  next: 64,
+} as const;
 
 export const EventCountWords = { sequence: 0, asleep: 4 } as const;
 
@@ -202,6 +209,7 @@ export const Constants = {
   memberActive: 2,
   maxSemaphorePermits: 2 ** 31 - 1,
   turnTicketShift: 13,
+  inFlightCountBits: 12,
   lockOwnerDied: 0x10000,
   maxParties: 4096,
   arrivalIdBits: 12,

@@ -3,11 +3,12 @@ import { writeSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { loadNative } from '../src/native.js';
 import type { FrameReceiver, FrameSender } from '../src/transport/frames.js';
-import { type DetachedChannel, KERNEL_KINDS, KernelChannel, type KernelKind } from '../src/transport/kernel.js';
+import { KERNEL_KINDS, KernelChannel, type KernelDescriptors, type KernelKind } from '../src/transport/kernel.js';
 import { FRAME_HEADER, MAX_FRAME_BYTE_LENGTH } from '../src/transport/kernel-sender.js';
+import { NOT_YET } from '../src/wait/condition.js';
 import { opening, useOwnDirectory } from './helpers/directory.js';
 import { announceSeed, Random } from './helpers/random.js';
-import { type Context, type RemoteProcess, startProcess, startThread } from './helpers/remote.js';
+import { type Context, type RemoteProcess, startProcess, startThread, WATCHDOG_MS } from './helpers/remote.js';
 import { recordOf, rejectionOf, thrownBy } from './helpers/rings.js';
 import { runScript, startScript } from './helpers/script.js';
 
@@ -21,13 +22,34 @@ interface Full {
   receiver: FrameReceiver;
 }
 
+const duplicate = (fd?: number) => loadNative().native?.adoptDescriptor(fd as number, true) as number;
+const duplicates = ({ kind, readFd, writeFd }: KernelDescriptors) => ({
+  kind,
+  readFd: duplicate(readFd),
+  writeFd: duplicate(writeFd),
+});
+/** A way to this very process. */
+const THERE = { reach: 'machine', label: 'a test', passDescriptor: duplicate } as const;
+function closeDescriptors(data: unknown): void {
+  const { readFd, writeFd } = data as { readFd: number; writeFd: number };
+  for (const fd of new Set([readFd, writeFd])) loadNative().native?.closeDescriptor(fd);
+}
+
 const copyOf = (bytes: Uint8Array) => (memory: Uint8Array, at: number, length: number) =>
   memory.set(bytes.subarray(0, length), at);
-const send = (sender: FrameSender, bytes: Uint8Array, options = {}) =>
-  sender.write(bytes.length, copyOf(bytes), options);
-const sendSync = (sender: FrameSender, bytes: Uint8Array, options = {}) =>
-  sender.writeSync(bytes.length, copyOf(bytes), options);
+const writing = (sender: FrameSender, bytes: Uint8Array) => () =>
+  sender.tryWrite(bytes.length, copyOf(bytes)) ? undefined : NOT_YET;
+const send = (sender: FrameSender, bytes: Uint8Array, options = {}): Promise<void> =>
+  sender.until<void>('send', options, writing(sender, bytes));
+const sendSync = (sender: FrameSender, bytes: Uint8Array, options = {}): void =>
+  sender.untilSync<void>('sendSync', options, writing(sender, bytes));
 const trySend = (sender: FrameSender, bytes: Uint8Array) => sender.tryWrite(bytes.length, copyOf(bytes));
+
+const isThere = (receiver: FrameReceiver) => () => (receiver.tryRead(() => false) ? undefined : NOT_YET);
+const ready = (receiver: FrameReceiver, options = {}): Promise<void> =>
+  receiver.until<void>('ready', options, isThere(receiver));
+const readySync = (receiver: FrameReceiver): void =>
+  receiver.untilSync<void>('readySync', { timeoutMs: WATCHDOG_MS / 2 }, isThere(receiver));
 
 function take(receiver: FrameReceiver): Uint8Array | undefined {
   let taken: Uint8Array | undefined;
@@ -42,11 +64,11 @@ function expectBytes(found: Uint8Array | undefined, wanted: Uint8Array): void {
   if (found === undefined || Buffer.compare(found, wanted) !== 0) expect(found).toEqual(wanted);
 }
 async function recv(receiver: FrameReceiver, options = {}): Promise<Uint8Array> {
-  await receiver.ready(options);
+  await ready(receiver, options);
   return take(receiver) as Uint8Array;
 }
 function recvSync(receiver: FrameReceiver): Uint8Array {
-  receiver.readySync();
+  readySync(receiver);
   return take(receiver) as Uint8Array;
 }
 
@@ -64,33 +86,52 @@ type Ours = KernelChannel & Full;
 
 /** Gives an end to a new process, where it is `state.channel`. */
 async function inProcess(channel: KernelChannel): Promise<RemoteProcess> {
-  const moved = channel.detach();
-  const { kind, readFd, writeFd } = moved;
-  const fds = [readFd, writeFd].filter((fd) => fd !== undefined);
+  const fds: number[] = [];
+  const { data, sent } = channel.depart({
+    reach: 'machine',
+    label: 'a test',
+    passDescriptor: (fd) => 3 + fds.push(fd),
+  });
   const child = await startProcess({ stdio: ['ignore', 'pipe', 'pipe', 'ipc', ...fds] });
-  moved.close();
-  const there = {
-    kind,
-    ...(readFd === undefined ? {} : { readFd: 4 }),
-    ...(writeFd === undefined ? {} : { writeFd: 3 + fds.length }),
-  };
-  await child.run(async ({ internal, state }: Context, descriptors) => {
+  sent();
+  await child.run(async ({ internal, state }: Context, data) => {
     const { KernelChannel } = (await internal('transport/kernel.js')) as Internals;
-    state.channel = KernelChannel.fromDescriptors(descriptors);
-    state.descriptors = descriptors;
-  }, there);
+    const { NOT_YET } = (await internal('wait/condition.js')) as { NOT_YET: never };
+    const channel = KernelChannel.arrive(data) as Full;
+    const { sender, receiver } = channel;
+    state.descriptors = data;
+    state.channel = channel;
+    state.send = (size: number, byte: number) =>
+      sender.untilSync<void>('send', {}, () =>
+        sender.tryWrite(size, (memory, at) => memory.fill(byte, at, at + size)) ? undefined : NOT_YET,
+      );
+    state.ready = () =>
+      receiver.untilSync<void>('ready', {}, () => (receiver.tryRead(() => false) ? undefined : NOT_YET));
+    state.whenReady = () =>
+      receiver.until<void>('ready', {}, () => (receiver.tryRead(() => false) ? undefined : NOT_YET));
+    state.write = (bytes: Uint8Array) =>
+      sender.untilSync<void>('write', {}, () =>
+        sender.tryWrite(bytes.length, (memory, at) => memory.set(bytes, at)) ? undefined : NOT_YET,
+      );
+  }, data);
   return child;
 }
 
 /** An end as bare descriptors, for those who do not keep to the format. */
-function bare(channel: KernelChannel): { write: (bytes: Uint8Array) => void; close: () => void } {
-  const detached: DetachedChannel = channel.detach();
-  opening(detached);
+function bare(channel: KernelChannel): {
+  descriptors: KernelDescriptors;
+  write: (bytes: Uint8Array) => void;
+  close: () => void;
+} {
+  const { data, sent } = channel.depart({ reach: 'machine', label: 'a test', passDescriptor: (fd) => fd });
+  const descriptors = data as KernelDescriptors;
+  opening({ close: () => sent() });
   return {
+    descriptors,
     write: (bytes) => {
-      for (let at = 0; at < bytes.length; ) at += writeSync(detached.writeFd as number, bytes, at);
+      for (let at = 0; at < bytes.length; ) at += writeSync(descriptors.writeFd as number, bytes, at);
     },
-    close: () => detached.close(),
+    close: () => sent(),
   };
 }
 
@@ -100,6 +141,17 @@ function framed(bytes: Uint8Array): Uint8Array {
   frame.set(bytes, FRAME_HEADER);
   return frame;
 }
+
+/** For whole programs. */
+const PRELUDE = `
+  const { KernelChannel } = await import('#ringway/transport/kernel.js');
+  const { NOT_YET } = await import('#ringway/wait/condition.js');
+  const there = (receiver) => () => receiver.tryRead(() => false) ? undefined : NOT_YET;
+  const ready = (receiver) => receiver.until('ready', {}, there(receiver));
+  const readySync = (receiver) => receiver.untilSync('ready', {}, there(receiver));
+  const writing = (sender, size) => () =>
+    sender.tryWrite(size, (memory, at) => memory.fill(1, at, at + size)) ? undefined : NOT_YET;
+  const send = (sender, size) => sender.until('send', {}, writing(sender, size));`;
 
 for (const kind of KERNEL_KINDS) {
   describe(`frames over ${kind}`, () => {
@@ -134,10 +186,10 @@ for (const kind of KERNEL_KINDS) {
       const [ours, theirs] = pairOf(kind);
       const child = await inProcess(theirs);
       const { result } = await child.start(({ state }: Context) => {
-        const { sender, receiver } = state.channel as Full;
+        const { receiver } = state.channel as Full;
         for (let count = 0; ; count++) {
           try {
-            receiver.readySync();
+            (state.ready as () => void)();
           } catch (error) {
             return [count, (error as { code: string }).code];
           }
@@ -146,7 +198,7 @@ for (const kind of KERNEL_KINDS) {
             bytes = memory.slice(at, at + length);
             return true;
           });
-          sender.writeSync(bytes.length, (memory, at) => memory.set(bytes, at));
+          (state.write as (bytes: Uint8Array) => void)(bytes);
         }
       });
       for (let round = 0; round < 200; round++) {
@@ -183,14 +235,13 @@ for (const kind of KERNEL_KINDS) {
         }
       }
       expect(at).toBeGreaterThanOrEqual(stream.length);
-      expect(b.receiver.ended).toBe(false);
     });
 
     it('shows a frame in place until its reader is done with it, and lends one out at a time', async () => {
       const [a, b] = pairOf(kind);
       for (const size of [5, 60_000, 60_001, 7]) {
         void send(a.sender, recordOf(size)).catch(() => {});
-        await b.receiver.ready();
+        await ready(b.receiver);
         expect(b.receiver.tryRead((_memory, _at, length) => length !== size)).toBe(true); // Not done: it comes again.
         expect(thrownBy(() => b.receiver.tryRead(() => b.receiver.tryBorrow() === null))).toMatchObject({
           code: 'ERR_RINGWAY_BORROWED',
@@ -199,13 +250,13 @@ for (const kind of KERNEL_KINDS) {
         if (loan === null) throw new Error('it was there');
         expectBytes(loan.bytes, recordOf(size));
         expect(thrownBy(() => take(b.receiver)).code).toBe('ERR_RINGWAY_BORROWED');
-        expect((await rejectionOf(b.receiver.ready())).code).toBe('ERR_RINGWAY_BORROWED');
+        expect((await rejectionOf(ready(b.receiver))).code).toBe('ERR_RINGWAY_BORROWED');
         loan.release();
         expect(thrownBy(() => loan.bytes).code).toBe('ERR_RINGWAY_CLOSED');
         expect(thrownBy(() => loan.release()).code).toBe('ERR_RINGWAY_STATE');
       }
       await send(a.sender, recordOf(9));
-      await b.receiver.ready();
+      await ready(b.receiver);
       const loan = b.receiver.tryBorrow();
       b.receiver.close();
       expect(thrownBy(() => loan?.bytes).code).toBe('ERR_RINGWAY_CLOSED');
@@ -239,7 +290,7 @@ for (const kind of KERNEL_KINDS) {
       for (const bytes of [...sent, recordOf(77)]) expectBytes(await recv(b.receiver), bytes);
       await last;
       a.sender.close();
-      expect((await rejectionOf(b.receiver.ready())).code).toBe('ERR_RINGWAY_END');
+      expect((await rejectionOf(ready(b.receiver))).code).toBe('ERR_RINGWAY_END');
     });
 
     it('sends what has begun, though the one who waits for it gives up', async () => {
@@ -274,7 +325,7 @@ for (const kind of KERNEL_KINDS) {
         const numbers: number[] = [];
         for (;;) {
           try {
-            await receiver.ready();
+            await (state.whenReady as () => Promise<void>)();
           } catch {
             return numbers;
           }
@@ -296,23 +347,20 @@ for (const kind of KERNEL_KINDS) {
       const [a, b] = pairOf(kind);
       await send(a.sender, recordOf(10));
       await send(a.sender, recordOf(0));
-      expect([a.receiver.ended, b.receiver.ended]).toEqual([false, false]);
       a.sender.close();
       a.sender.close();
       expect(a.sender.closed).toBe(true);
       expect(thrownBy(() => trySend(a.sender, recordOf(1))).code).toBe('ERR_RINGWAY_CLOSED');
       expect((await rejectionOf(send(a.sender, recordOf(1)))).code).toBe('ERR_RINGWAY_CLOSED');
       expectBytes(await recv(b.receiver), recordOf(10));
-      expect(b.receiver.ended).toBe(false);
       expectBytes(await recv(b.receiver), recordOf(0));
-      await rejectionOf(b.receiver.ready());
-      expect(b.receiver.ended).toBe(true);
-      expect(thrownBy(() => b.receiver.readySync()).code).toBe('ERR_RINGWAY_END');
+      await rejectionOf(ready(b.receiver));
+      expect(thrownBy(() => readySync(b.receiver)).code).toBe('ERR_RINGWAY_END');
       expect(take(b.receiver)).toBeUndefined();
       // The other direction is as it was.
       await send(b.sender, recordOf(11));
       expectBytes(await recv(a.receiver), recordOf(11));
-      const waiting = rejectionOf(a.receiver.ready());
+      const waiting = rejectionOf(ready(a.receiver));
       a.receiver.close();
       a.receiver.close();
       expect((await waiting).code).toBe('ERR_RINGWAY_CLOSED');
@@ -334,24 +382,20 @@ for (const kind of KERNEL_KINDS) {
       const [receiving, sending] = pairOf(kind, false);
       expect([receiving.sender, sending.receiver]).toEqual([undefined, undefined]);
       const child = await inProcess(sending);
-      await child.run(({ state }: Context) =>
-        (state.channel as Full).sender.write(5, (memory, at) => memory.fill(9, at, at + 5)),
-      );
+      await child.run(({ state }: Context) => (state.send as (size: number, byte: number) => void)(5, 9));
       expectBytes(await recv(receiving.receiver), new Uint8Array(5).fill(9));
       await child.kill();
-      expect((await rejectionOf(receiving.receiver.ready())).code).toBe('ERR_RINGWAY_END');
+      expect((await rejectionOf(ready(receiving.receiver))).code).toBe('ERR_RINGWAY_END');
     });
 
     it('ends when the other process is killed while idle, after all it has sent', async () => {
       const [ours, theirs] = pairOf(kind);
       const child = await inProcess(theirs);
-      await child.run(({ state }: Context) =>
-        (state.channel as Full).sender.writeSync(3, (memory, at) => memory.fill(1, at, at + 3)),
-      );
+      await child.run(({ state }: Context) => (state.send as (size: number, byte: number) => void)(3, 1));
       await child.kill();
       expectBytes(await recv(ours.receiver), new Uint8Array(3).fill(1));
-      expect((await rejectionOf(ours.receiver.ready())).code).toBe('ERR_RINGWAY_END');
-      expect(thrownBy(() => ours.receiver.readySync()).code).toBe('ERR_RINGWAY_END');
+      expect((await rejectionOf(ready(ours.receiver))).code).toBe('ERR_RINGWAY_END');
+      expect(thrownBy(() => readySync(ours.receiver)).code).toBe('ERR_RINGWAY_END');
       let refused: { code?: string } = {};
       for (let i = 0; i < 1000 && refused.code === undefined; i++) {
         await new Promise(setImmediate);
@@ -369,14 +413,14 @@ for (const kind of KERNEL_KINDS) {
         const child = await inProcess(theirs);
         const piece = framed(recordOf(1000)).subarray(0, cut);
         await child.run(({ state, fs }: Context, piece) => {
-          (state.channel as Full).sender.writeSync(2, (memory, at) => memory.fill(7, at, at + 2));
+          (state.send as (size: number, byte: number) => void)(2, 7);
           fs.writeSync((state.descriptors as { writeFd: number }).writeFd, piece);
         }, piece);
         await child.kill();
         const waiting = recv(ours.receiver);
         expect(await waiting).toEqual(new Uint8Array(2).fill(7));
-        expect((await rejectionOf(ours.receiver.ready())).code).toBe('ERR_RINGWAY_END');
-        expect([take(ours.receiver), ours.receiver.ended]).toEqual([undefined, true]);
+        expect((await rejectionOf(ready(ours.receiver))).code).toBe('ERR_RINGWAY_END');
+        expect(take(ours.receiver)).toBeUndefined();
       }
     });
 
@@ -399,11 +443,10 @@ for (const kind of KERNEL_KINDS) {
         raw.write(framed(recordOf(4)));
         raw.write(new Uint8Array(new Uint32Array([length]).buffer));
         expectBytes(await recv(b.receiver), recordOf(4));
-        const error = await rejectionOf(b.receiver.ready());
+        const error = await rejectionOf(ready(b.receiver));
         expect(error).toMatchObject({ code: 'EPROTO', name: 'RingwayError' });
         expect(error.message).toContain(String(length));
         expect(thrownBy(() => take(b.receiver)).code).toBe('EPROTO');
-        expect(b.receiver.ended).toBe(true);
         b.sender.close();
         b.receiver.close();
         raw.close();
@@ -439,20 +482,26 @@ for (const kind of KERNEL_KINDS) {
       await send(a.sender, recordOf(4));
       expectBytes(await recv(b.receiver), recordOf(3));
       while (trySend(a.sender, recordOf(60_000))) {}
-      const stuck = thrownBy(() => a.detach());
-      expect(stuck).toMatchObject({ code: 'ERR_RINGWAY_STATE' });
-      await b.receiver.ready();
-      expect(thrownBy(() => b.detach()).code).toBe('ERR_RINGWAY_STATE');
+      expect(thrownBy(() => a.depart(THERE))).toMatchObject({ code: 'ERR_RINGWAY_STATE' });
+      await ready(b.receiver);
+      expect(thrownBy(() => b.depart(THERE)).code).toBe('ERR_RINGWAY_STATE');
       const [c, d] = pairOf(kind);
+      const nowhere = { reach: 'machine', label: 'a queue' } as const;
+      expect(thrownBy(() => d.depart(nowhere))).toMatchObject({ code: 'ERR_RINGWAY_NOT_SENDABLE' });
+      expect(thrownBy(() => d.giveAway()).code).toBe('ERR_RINGWAY_NOT_SENDABLE');
+      d.depart(THERE).unsent();
       await send(c.sender, recordOf(5));
-      const moved = d.detach();
-      expect(moved.kind).toBe(kind);
-      const again = closing(KernelChannel.fromDescriptors(moved));
+      const { data, sent } = d.depart(THERE);
+      const again = closing(KernelChannel.arrive(data)); // Its descriptors are duplicates, so that both can be closed here.
+      sent();
       expectBytes(await recv(again.receiver), recordOf(5)); // Still with the kernel, so it has moved along.
-      expect(thrownBy(() => d.detach()).code).toBe('ERR_RINGWAY_CLOSED');
+      expect(thrownBy(() => d.depart(THERE)).code).toBe('ERR_RINGWAY_CLOSED');
       expect(thrownBy(() => trySend(d.sender, recordOf(1))).code).toBe('ERR_RINGWAY_CLOSED');
-      const waiting = rejectionOf(c.receiver.ready());
-      opening(c.detach());
+      const waiting = rejectionOf(ready(c.receiver));
+      const moving = c.depart(THERE);
+      moving.sent();
+      opening({ close: () => closeDescriptors(moving.data) });
+      opening({ close: () => closeDescriptors(data) });
       expect(await waiting).toMatchObject({ code: 'ERR_RINGWAY_CLOSED' });
     });
 
@@ -460,29 +509,27 @@ for (const kind of KERNEL_KINDS) {
       const thread = await startThread();
       const moved = await thread.run(async ({ internal, state }: Context, kind) => {
         const { KernelChannel } = (await internal('transport/kernel.js')) as Internals;
+        const { NOT_YET } = (await internal('wait/condition.js')) as { NOT_YET: never };
         const [kept, given] = KernelChannel.pair(kind);
         state.kept = kept;
-        void kept.receiver?.ready().catch(() => {});
-        return (({ close, ...plain }) => plain)(given.detach());
+        void kept.receiver?.until('ready', {}, () => NOT_YET).catch(() => {});
+        return given.depart({ reach: 'machine', label: 'a test', passDescriptor: (fd) => fd })
+          .data as KernelDescriptors;
       }, kind);
       // The worker's own ones are closed with it.
-      const duplicate = (fd?: number) => loadNative().native?.adoptDescriptor(fd as number, true) as number;
-      const { readFd, writeFd } = moved;
-      const ours = closing(
-        KernelChannel.fromDescriptors({ kind, readFd: duplicate(readFd), writeFd: duplicate(writeFd) }),
-      );
-      const waiting = rejectionOf(ours.receiver.ready());
+      const ours = closing(KernelChannel.arrive(duplicates(moved)));
+      const waiting = rejectionOf(ready(ours.receiver));
       await thread.terminate();
       expect((await waiting).code).toBe('ERR_RINGWAY_END');
     });
 
     it('keeps the process alive while an operation waits that is referenced, and no longer', async () => {
       const program = `
-        const { KernelChannel } = await import('#ringway/transport/kernel.js');
+        ${PRELUDE}
         const [a, b] = KernelChannel.pair(input.kind);
         globalThis.keep = [a, b];
         if (input.unref) b.receiver.unref();
-        const waiting = b.receiver.ready().then(() => print('came'));
+        const waiting = ready(b.receiver).then(() => print('came'));
         if (input.send) setTimeout(() => a.sender.tryWrite(1, () => {}), 30).unref();
         print('waits');`;
       const idle = await runScript(program, { input: { kind, unref: true } });
@@ -495,12 +542,13 @@ for (const kind of KERNEL_KINDS) {
       const [ours, theirs] = pairOf(kind);
       void ours;
       const script = startScript(
-        `const { KernelChannel } = await import('#ringway/transport/kernel.js');
+        `${PRELUDE}
         const [a, b] = KernelChannel.pair(input.kind);
-        const { kind, readFd, writeFd } = a.detach(); // Nobody in this thread has it any more.
+        const native = (await import('#ringway/native.js')).loadNative().native;
+        a.depart({ passDescriptor: (fd) => native.adoptDescriptor(fd, true) }).sent(); // Nobody in this thread has it any more.
         process.on('SIGINT', () => { print('listener'); });
         print('blocks');
-        try { b.receiver.readySync(); } catch (error) { print(error.code); }
+        try { readySync(b.receiver); } catch (error) { print(error.code); }
         setTimeout(() => {}, 20);`,
         { input: { kind } },
       );
@@ -513,16 +561,15 @@ for (const kind of KERNEL_KINDS) {
 
     it('works without the addon, but for blocking the thread', async () => {
       const { lines, code, errors } = await runScript(
-        `const { KernelChannel } = await import('#ringway/transport/kernel.js');
+        `${PRELUDE}
         const [a, b] = KernelChannel.pair(input.kind);
         const recv = async (receiver) => {
-          await receiver.ready();
+          await ready(receiver);
           let sum = 0, size = 0;
           receiver.tryRead((memory, at, length) => { size = length; for (let i = 0; i < length; i++) sum += memory[at + i]; return true; });
           return size + ':' + sum;
         };
         const early = recv(b.receiver);
-        const send = (sender, size) => sender.write(size, (memory, at) => memory.fill(1, at, at + size));
         const waits = input.sizes.map((size) => send(a.sender, size));
         for (const size of input.sizes) {
           const got = size === input.sizes[0] ? await early : await recv(b.receiver);
@@ -537,7 +584,7 @@ for (const kind of KERNEL_KINDS) {
           if (a.sender.tryWrite(60000, () => {})) { accepted++; idle = 0; } else { idle++; await new Promise((r) => setTimeout(r, 5)); }
         }
         print(accepted * 60000 < 64 * 2 ** 20);
-        try { a.sender.writeSync(1, () => {}); } catch (error) { print(error.code); }
+        try { a.sender.untilSync('send', {}, writing(a.sender, 1)); } catch (error) { print(error.code); }
         while (accepted-- > 0) await recv(b.receiver);
         a.sender.close(); a.receiver.close();
         await recv(b.receiver).catch((error) => print(error.code));

@@ -4,6 +4,7 @@
 import { RingwayError } from '../errors.js';
 import { Constants, ParticipantEntry, SegmentHeader } from '../layout.js';
 import { pid } from '../runtime.js';
+import { whenLanded } from './flight.js';
 import {
   checkHeader,
   formatHeader,
@@ -77,6 +78,7 @@ export class SabSegment implements Segment {
       const entry = participantOffset(id);
       if (Atomics.compareExchange(this.words, (entry + ParticipantEntry.pid) >> 2, 0, pid || 1) !== 0) continue;
       this.doubles[(entry + ParticipantEntry.attachedAtMs) >> 3] = Date.now();
+      Atomics.store(this.words, (entry + ParticipantEntry.inFlight) >> 2, 0);
       return id;
     }
     throw new RingwayError(
@@ -146,6 +148,8 @@ export class SabSegment implements Segment {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    Atomics.store(this.words, (participantOffset(this.participantId) + ParticipantEntry.pid) >> 2, 0);
+    whenLanded(this, () => {
+      Atomics.store(this.words, (participantOffset(this.participantId) + ParticipantEntry.pid) >> 2, 0);
+    });
   }
 }

@@ -3,6 +3,7 @@
 
 import { CorruptSegmentError } from '../errors.js';
 import { bodyOffsetFor, Constants, ParticipantEntry, SegmentHeader } from '../layout.js';
+import type { Ticket } from './flight.js';
 
 /** POSIX shared memory, between processes; or a SharedArrayBuffer, between threads. */
 export type Backend = 'shm' | 'sab';
@@ -19,6 +20,8 @@ export interface ShmHandle {
   name: string;
   /** Of the process that the handle comes from, in its own pid namespace. */
   pid: number;
+  /** @internal In a message: the attachment that answers for the object until the receiver has attached. */
+  ticket?: Ticket;
 }
 
 /** Carries a segment to another thread. Survives postMessage, but not JSON. */
@@ -28,6 +31,8 @@ export interface SabHandle {
   backend: 'sab';
   /** The segment itself. */
   memory: SharedArrayBuffer;
+  /** @internal As of ShmHandle. */
+  ticket?: Ticket;
 }
 
 /** Why a sleep ended. After `woken` and `limit` the caller looks at its condition again. */

@@ -4,6 +4,7 @@ import { RingwayError } from '../errors.js';
 import { bodyOffsetFor, Constants } from '../layout.js';
 import { findNative, requireNative } from './backend.js';
 import { placeDescription, writeDescription } from './description.js';
+import { land } from './flight.js';
 import { checkName, describe, isUnnamed } from './names.js';
 import { SabSegment } from './sab.js';
 import { type Backend, kindName, type Segment, type SegmentHandle } from './segment.js';
@@ -101,6 +102,13 @@ export function createSegment(
  * @throws {CorruptSegmentError} if it is no segment of this kind and version
  */
 export function attachSegment(kind: number, target: string | SegmentHandle, options: OpenOptions): Segment {
+  const segment = attachInFlight(kind, target, options);
+  if (typeof target !== 'string' && target.ticket !== undefined) land(segment, target.ticket);
+  return segment;
+}
+
+/** attachSegment() that leaves the sender answering for the object: the caller calls land() when it has what it needs. */
+export function attachInFlight(kind: number, target: string | SegmentHandle, options: OpenOptions): Segment {
   const anyOwner = options.anyOwner === true;
   if (typeof target === 'string') {
     const name = checkName(target);

@@ -4,6 +4,7 @@ import { ClosedError, CorruptSegmentError, RingwayError, type SystemErrorCode } 
 import { Constants } from '../layout.js';
 import { errnoName, failed, type Native, type NativeFailure, type NativeSegment, Refusal } from '../native.js';
 import { pid } from '../runtime.js';
+import { whenLanded } from './flight.js';
 import { isUnnamed, pathOf, segmentDirectory, unnamedName } from './names.js';
 import { block, heedSignals, whenWoken } from './native-waits.js';
 import { kindName, type Segment, type SegmentHandle, type SleepEnd, type Wake } from './segment.js';
@@ -156,7 +157,7 @@ export class ShmSegment implements Segment {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#native.close(this.#id);
+    whenLanded(this, () => this.#native.close(this.#id));
   }
 }
 

@@ -16,8 +16,11 @@ export interface Departure {
   readonly kind: string;
   /** What it attaches to: plain data. */
   readonly data: unknown;
-  /** The message is on its way: the sender answers for the object until the receiver has attached. */
-  sent(): void;
+  /**
+   * The message is on its way: the sender answers for the object until the receiver has attached.
+   * @param to - the receiver, if it is known: `process 4711`
+   */
+  sent(to?: string): void;
   /** The message was never sent: the object is as it was. */
   unsent(): void;
 }

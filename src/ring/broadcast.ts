@@ -4,6 +4,7 @@
 import { ClosedError } from '../errors.js';
 import { Constants, EndCounters, PublisherEntry, SubscriberEntry } from '../layout.js';
 import { closesWhenCollected } from '../memory/collected.js';
+import { departureOf } from '../memory/flight.js';
 import { checkName, describe } from '../memory/names.js';
 import type { Backend, Segment, SegmentHandle } from '../memory/segment.js';
 import {
@@ -15,6 +16,7 @@ import {
   otherShape,
   unlink,
 } from '../memory/shared-object.js';
+import { type Departure, type Route, travels } from '../memory/travel.js';
 import { whenLinked } from '../memory/when-linked.js';
 import { checkRecordsFit, checkRecordsOf } from '../record/described-segment.js';
 import type { RecordDescription } from '../record/description.js';
@@ -258,6 +260,11 @@ export class BroadcastRing<Publisher = BroadcastPublisher, Subscriber = Broadcas
 
   toJSON(): SegmentHandle {
     return this.handle;
+  }
+
+  /** @internal */
+  [travels](route: Route): Departure {
+    return departureOf(this.#segment, route);
   }
 
   /** Whether this handle was closed. */

@@ -1,6 +1,7 @@
 // A many-to-many ring of typed records, over the one of bytes.
 
 import type { Backend, SegmentHandle } from '../memory/segment.js';
+import { type Departure, type Route, travels } from '../memory/travel.js';
 import { RecordDecoder, RecordEncoder } from '../record/codec.js';
 import type { RecordDescription } from '../record/description.js';
 import { InPlaceReader, InPlaceWriter, type ReadHandler, type WriteHandler } from '../record/in-place.js';
@@ -64,6 +65,11 @@ export class MpmcRecordRing<Description extends RecordDescription = RecordDescri
 
   toJSON(): SegmentHandle {
     return this.handle;
+  }
+
+  /** @internal */
+  [travels](route: Route): Departure {
+    return this.#bytes[travels](route);
   }
 
   /** Whether this handle was closed. */

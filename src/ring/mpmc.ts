@@ -4,6 +4,7 @@
 import { ClosedError, CorruptSegmentError, EndOfStreamError, MessageSizeError, RingwayError } from '../errors.js';
 import { Constants, MpmcHeader, ParticipantCounters } from '../layout.js';
 import { closesWhenCollected } from '../memory/collected.js';
+import { departureOf } from '../memory/flight.js';
 import { checkName, describe } from '../memory/names.js';
 import type { Backend, Segment, SegmentHandle } from '../memory/segment.js';
 import {
@@ -16,6 +17,7 @@ import {
   otherShape,
   unlink,
 } from '../memory/shared-object.js';
+import { type Departure, type Route, travels } from '../memory/travel.js';
 import { whenLinked } from '../memory/when-linked.js';
 import { checkRecordsFit, checkRecordsOf } from '../record/described-segment.js';
 import type { RecordDescription } from '../record/description.js';
@@ -246,6 +248,11 @@ export class MpmcRing implements Disposable {
 
   toJSON(): SegmentHandle {
     return this.handle;
+  }
+
+  /** @internal */
+  [travels](route: Route): Departure {
+    return departureOf(this.#segment, route);
   }
 
   /** Whether this handle was closed. */

@@ -37,7 +37,7 @@ export class SpscConsumer extends SpscEnd implements AsyncIterable<Uint8Array> {
   readonly #peeker: Peeker;
 
   /** @internal Takes the role. */
-  constructor(ring: object, layout: SpscLayout) {
+  constructor(ring: object, layout: SpscLayout, from?: number) {
     const { segment } = layout;
     const { bodyOffset } = segment;
     super(ring, layout, {
@@ -46,6 +46,7 @@ export class SpscConsumer extends SpscEnd implements AsyncIterable<Uint8Array> {
       watched: bodyOffset + SpscHeader.tail,
       bell: layout.filled,
       counters: bodyOffset + SpscHeader.consumerCounters,
+      from,
     });
     this.#words = segment.words;
     this.#bytes = segment.bytes;
@@ -148,6 +149,27 @@ export class SpscConsumer extends SpscEnd implements AsyncIterable<Uint8Array> {
       }
     }
     return read;
+  }
+
+  /**
+   * @internal Shows the next record in place. It stays unless `look` says that it is done with it.
+   * @returns whether there was one
+   */
+  lookAtNext(look: (memory: Uint8Array, byteOffset: number, byteLength: number) => boolean): boolean {
+    if (this.#state !== EndState.free) this.refuse(this.#state);
+    if (!this.#next()) return false;
+    let done = false;
+    this.#state = EndState.borrowed;
+    try {
+      done = look(this.#bytes, this.#recordOffset, this.#recordLength);
+    } finally {
+      if (!this.closed) this.#state = EndState.free;
+    }
+    if (done && !this.closed) {
+      this.#read();
+      this.#release();
+    }
+    return true;
   }
 
   /**

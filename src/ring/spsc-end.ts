@@ -18,6 +18,7 @@ import {
   type Role,
   roleAt,
   takeRole,
+  takeRoleFrom,
 } from './role.js';
 
 /** The fixed part of a ring, copied and checked once: a peer may scribble over the original at any time. */
@@ -103,6 +104,8 @@ export interface EndWords {
   readonly watched: number;
   readonly bell: number;
   readonly counters: number;
+  /** The participant that gave the role away; otherwise it has to be free. */
+  readonly from: number | undefined;
 }
 
 // The ends that this thread holds, by segment: the same end is handed out again, and a thread does not block for itself.
@@ -148,6 +151,7 @@ export abstract class SpscEnd extends RingEnd {
   /** @internal */ protected readonly layout: SpscLayout;
   readonly #mine: Role;
   readonly #peer: Role;
+  #givenAway = false;
 
   /** @internal The role is taken here. */
   protected constructor(ring: object, layout: SpscLayout, words: EndWords) {
@@ -159,7 +163,16 @@ export abstract class SpscEnd extends RingEnd {
     this.watched = words.watched;
     this.role = words.peer.word;
     this.counters = words.counters;
-    takeRole(words.mine);
+    if (words.from === undefined) takeRole(words.mine);
+    else takeRoleFrom(words.mine, words.from);
+  }
+
+  /** @internal The peer's death ends the stream as its close does. */
+  deathIsClose = false;
+
+  /** @internal From here on the role is somebody else's to take: it is not given back at the close. */
+  giveAway(): void {
+    this.#givenAway = true;
   }
 
   /** @internal */
@@ -171,7 +184,7 @@ export abstract class SpscEnd extends RingEnd {
 
   protected override leave(): void {
     const { identity } = this.segment;
-    if (!this.segment.closed) leaveRole(this.#mine);
+    if (!this.segment.closed && !this.#givenAway) leaveRole(this.#mine);
     const ends = openEnds.get(identity);
     if (ends?.get(this.#mine.name)?.deref() === this) ends.delete(this.#mine.name);
     if (ends?.size === 0) openEnds.delete(identity);
@@ -181,6 +194,7 @@ export abstract class SpscEnd extends RingEnd {
   peerGone(word: number): Error | undefined {
     if (isClosed(word)) return this.closedPeerError();
     if (!hasDied(word)) return undefined;
+    if (this.deathIsClose) return this.closedPeerError();
     const pid = diedPid(this.#peer);
     return new PeerDiedError(`the ${this.#peer.name} of ${this.segment.label}, process ${pid}, died`, pid);
   }
@@ -201,8 +215,14 @@ export abstract class SpscEnd extends RingEnd {
     return isHeld(word) && openEnd(this.#peer) !== undefined;
   }
 
+  /** @internal The other end was closed, or somebody noticed its death; asks nobody. */
+  peerIsKnownGone(): boolean {
+    const word = loadRole(this.#peer);
+    return isClosed(word) || hasDied(word);
+  }
+
   /** @internal The other end was closed or died; asks the kernel if need be. */
-  protected peerIsGone(): boolean {
+  peerIsGone(): boolean {
     const word = loadRole(this.#peer);
     return isClosed(word) || hasDied(word) || (isHeld(word) && !checkHolder(this.#peer, word));
   }

@@ -35,7 +35,7 @@ export class SpscProducer extends SpscEnd {
   readonly #claimer: Claimer;
 
   /** @internal Takes the role. */
-  constructor(ring: object, layout: SpscLayout) {
+  constructor(ring: object, layout: SpscLayout, from?: number) {
     const { segment } = layout;
     const { bodyOffset } = segment;
     super(ring, layout, {
@@ -44,6 +44,7 @@ export class SpscProducer extends SpscEnd {
       watched: bodyOffset + SpscHeader.head,
       bell: layout.freed,
       counters: bodyOffset + SpscHeader.producerCounters,
+      from,
     });
     this.#words = segment.words;
     this.#bytes = segment.bytes;

@@ -4,9 +4,11 @@ import { ClosedError, RoleTakenError } from '../errors.js';
 import { Constants, EndCounters, EventCountWords, RecordHeader, SpscHeader } from '../layout.js';
 import { closesWhenCollected } from '../memory/collected.js';
 import { prepareSleep } from '../memory/event-count.js';
+import { checkRoute, departureOf, land, type Ticket, takeOff } from '../memory/flight.js';
 import { checkName } from '../memory/names.js';
 import type { Backend, Segment, SegmentHandle } from '../memory/segment.js';
 import {
+  attachInFlight,
   attachOrCreate,
   attachSegment,
   createSegment,
@@ -15,6 +17,7 @@ import {
   otherShape,
   unlink,
 } from '../memory/shared-object.js';
+import { type Departure, type Route, travels } from '../memory/travel.js';
 import { whenLinked } from '../memory/when-linked.js';
 import { checkRecordsFit, checkRecordsOf } from '../record/described-segment.js';
 import type { RecordDescription } from '../record/description.js';
@@ -142,6 +145,49 @@ export class SpscRing<Producer = SpscProducer, Consumer = SpscConsumer> implemen
   }
 
   /**
+   * @internal One end that another process or thread gave away, by a ring of its own; its sender answers for it until
+   * then.
+   * @throws {RingwayError} `ENOENT` if the sender ended; `ERR_RINGWAY_STATE` if the end was attached already
+   */
+  static arrive(handle: SegmentHandle & { ticket: Ticket }, role: 'producer'): { ring: SpscRing; end: SpscProducer };
+  static arrive(handle: SegmentHandle & { ticket: Ticket }, role: 'consumer'): { ring: SpscRing; end: SpscConsumer };
+  static arrive(
+    handle: SegmentHandle & { ticket: Ticket },
+    role: 'producer' | 'consumer',
+  ): { ring: SpscRing; end: SpscEnd } {
+    const segment = attachInFlight(Constants.kindSpsc, handle, {});
+    const ring = SpscRing.#open(segment) as SpscRing;
+    try {
+      const layout = ring.#layout;
+      const { participant, series } = handle.ticket;
+      const make = () =>
+        role === 'producer' ? new SpscProducer(ring, layout, participant) : new SpscConsumer(ring, layout, participant);
+      const end = takeEnd(layout[role], make);
+      ring.#ends.add(end);
+      land(segment, { participant, series });
+      return { ring, end };
+    } catch (error) {
+      ring.close();
+      throw error;
+    }
+  }
+
+  /** @internal */
+  takeOff(): Ticket {
+    return takeOff(this.#segment);
+  }
+
+  /** @internal The message with that ticket was never sent. */
+  land(ticket: Ticket): void {
+    land(this.#segment, ticket);
+  }
+
+  /** @internal @throws if it cannot go there */
+  checkRoute(route: Route): void {
+    checkRoute(this.#segment, route);
+  }
+
+  /**
    * Opens the ring of typed records of that name, or makes it.
    * @throws {RingwayError} `ERR_RINGWAY_SHAPE` if it is there with another record type or of another shape; shows both
    */
@@ -239,6 +285,11 @@ export class SpscRing<Producer = SpscProducer, Consumer = SpscConsumer> implemen
 
   toJSON(): SegmentHandle {
     return this.handle;
+  }
+
+  /** @internal */
+  [travels](route: Route): Departure {
+    return departureOf(this.#segment, route);
   }
 
   /** Whether this handle was closed. */

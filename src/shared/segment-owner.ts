@@ -2,8 +2,10 @@
 
 import { ClosedError } from '../errors.js';
 import { closesWithLastView } from '../memory/collected.js';
+import { departureOf } from '../memory/flight.js';
 import type { Backend, Segment, SegmentHandle } from '../memory/segment.js';
 import { nameOf } from '../memory/shared-object.js';
+import { type Departure, type Route, travels } from '../memory/travel.js';
 
 /** A handle to shared memory. The memory stays when it is closed, if it has a name or others hold it. */
 export abstract class SegmentOwner implements Disposable {
@@ -33,6 +35,11 @@ export abstract class SegmentOwner implements Disposable {
   /** The handle. */
   toJSON(): SegmentHandle {
     return this.handle;
+  }
+
+  /** @internal */
+  [travels](route: Route): Departure {
+    return departureOf(this.#segment, route);
   }
 
   /** Whether this handle was closed. */

@@ -4,6 +4,7 @@
 import { ClosedError, RingwayError, TimeoutError } from '../errors.js';
 import { Constants, LockHeader } from '../layout.js';
 import { closesWhenCollected } from '../memory/collected.js';
+import { departureOf } from '../memory/flight.js';
 import { checkName, describe } from '../memory/names.js';
 import type { Backend, Segment, SegmentHandle } from '../memory/segment.js';
 import {
@@ -15,6 +16,7 @@ import {
   nameOf,
   type SharedOptions,
 } from '../memory/shared-object.js';
+import { type Departure, type Route, travels } from '../memory/travel.js';
 import { whenLinked } from '../memory/when-linked.js';
 import { AdaptiveSpin, checkWait, LONGEST_SPIN_MS, type WaitMode } from '../wait/adaptive-spin.js';
 import { NOT_YET } from '../wait/condition.js';
@@ -81,6 +83,9 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
     collected.register(this, { segment, ownership }, this);
   }
 
+  /** @internal The class, where a message carries the lock. */
+  protected abstract readonly kind: string;
+
   /** @internal A guard of the hold that was taken just now. */
   protected abstract makeGuard(diedPid: number | undefined): Guard;
 
@@ -112,6 +117,11 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
 
   toJSON(): SegmentHandle {
     return this.handle;
+  }
+
+  /** @internal */
+  [travels](route: Route): Departure {
+    return departureOf(this.#segment, route, this.kind);
   }
 
   /** Whether this handle was closed. */

@@ -103,6 +103,9 @@ export class Lock extends LockHandle<LockGuard> {
   }
 
   /** @internal */
+  protected override readonly kind = 'Lock';
+
+  /** @internal */
   protected override makeGuard(diedPid: number | undefined): LockGuard {
     return new LockGuard(this, diedPid);
   }

@@ -123,6 +123,9 @@ export class RLock extends LockHandle<RLockGuard> {
   }
 
   /** @internal */
+  protected override readonly kind = 'RLock';
+
+  /** @internal */
   protected override makeGuard(diedPid: number | undefined): RLockGuard {
     return new RLockGuard(this, diedPid, this.#again);
   }

@@ -3,6 +3,7 @@
 import { ClosedError, TimeoutError } from '../errors.js';
 import { Constants, EventHeader } from '../layout.js';
 import { closesWhenCollected } from '../memory/collected.js';
+import { departureOf } from '../memory/flight.js';
 import { checkName } from '../memory/names.js';
 import type { Backend, Segment, SegmentHandle } from '../memory/segment.js';
 import {
@@ -15,6 +16,7 @@ import {
   type SharedOptions,
   unlink,
 } from '../memory/shared-object.js';
+import { type Departure, type Route, travels } from '../memory/travel.js';
 import { whenLinked } from '../memory/when-linked.js';
 import { AdaptiveSpin, checkWait, LONGEST_SPIN_MS, type WaitMode } from '../wait/adaptive-spin.js';
 import { NOT_YET } from '../wait/condition.js';
@@ -138,6 +140,11 @@ export class SharedEvent implements Disposable {
 
   toJSON(): SegmentHandle {
     return this.handle;
+  }
+
+  /** @internal */
+  [travels](route: Route): Departure {
+    return departureOf(this.#segment, route);
   }
 
   /** Whether this handle was closed. */

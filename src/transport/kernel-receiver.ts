@@ -2,12 +2,12 @@
 
 import { ClosedError, EndOfStreamError, RingwayError } from '../errors.js';
 import { DEBUG_VIEWS, detach } from '../ring/views.js';
-import { NOT_YET } from '../wait/condition.js';
+import { NOT_YET, type NotYet } from '../wait/condition.js';
 import type { SyncWaitOptions, WaitOptions } from '../wait/options.js';
 import { type ByteSource, END, NO_BYTES } from './byte-stream.js';
 import type { FrameLoan, FrameReader, FrameReceiver } from './frames.js';
 import { FRAME_HEADER, MAX_FRAME_BYTE_LENGTH } from './kernel-sender.js';
-import { type Attempt, StreamLine } from './stream-line.js';
+import { StreamLine } from './stream-line.js';
 
 /** Two of the longest frames: one can stay where it is while the next one is read. */
 const BUFFER_BYTE_LENGTH = 2 * (FRAME_HEADER + MAX_FRAME_BYTE_LENGTH);
@@ -17,6 +17,7 @@ export class KernelReceiver implements FrameReceiver {
   readonly #label: string;
   readonly #source: ByteSource;
   readonly #peerIsHere: () => boolean;
+  readonly #alongside: () => boolean;
   readonly #line: StreamLine;
   // What was received and not consumed is from #start to #end.
   readonly #memory = new Uint8Array(BUFFER_BYTE_LENGTH);
@@ -30,9 +31,17 @@ export class KernelReceiver implements FrameReceiver {
 
   /**
    * @param peerIsHere - whether this thread holds the other end
+   * @param alongside - sends what the channel's other direction still has to send; whether that is nothing
    * @param received - what was read of the source already; shape [0 .. a frame with its header]
    */
-  constructor(label: string, source: ByteSource, peerIsHere: () => boolean, received: Uint8Array = new Uint8Array(0)) {
+  constructor(
+    label: string,
+    source: ByteSource,
+    peerIsHere: () => boolean,
+    alongside: () => boolean,
+    received: Uint8Array = new Uint8Array(0),
+  ) {
+    this.#alongside = alongside;
     this.#label = label;
     this.#source = source;
     this.#peerIsHere = peerIsHere;
@@ -43,6 +52,10 @@ export class KernelReceiver implements FrameReceiver {
 
   get closed(): boolean {
     return this.#closed;
+  }
+
+  get hasWaiting(): boolean {
+    return this.#line.any;
   }
 
   /** Whether something was received that nobody has consumed: also a part of a frame. */
@@ -81,28 +94,20 @@ export class KernelReceiver implements FrameReceiver {
     return loan;
   }
 
-  ready(options: WaitOptions = {}): Promise<void> {
-    return this.#line.async('ready', options, this.#whenThere);
+  until<Result>(what: string, options: WaitOptions | undefined, attempt: () => Result | NotYet): Promise<Result> {
+    return this.#line.async(what, options ?? {}, this.#orEnd(attempt));
   }
 
-  readySync(options: SyncWaitOptions = {}): void {
-    this.#line.sync('readySync', options, this.#whenThere, this.#peerIsHere);
+  untilSync<Result>(what: string, options: SyncWaitOptions | undefined, attempt: () => Result | NotYet): Result {
+    return this.#line.sync(what, options ?? {}, this.#orEnd(attempt), this.#peerIsHere, this.#alongside);
   }
 
-  get ended(): boolean {
-    if (this.#closed) throw new ClosedError(`${this.#label} is closed`);
-    if (this.#broken !== undefined) return true;
-    return this.#lent === undefined && !this.#next() && this.#ended;
-  }
-
-  ref(): this {
+  ref(): void {
     this.#line.referenced = true;
-    return this;
   }
 
-  unref(): this {
+  unref(): void {
     this.#line.referenced = false;
-    return this;
   }
 
   close(): void {
@@ -118,14 +123,15 @@ export class KernelReceiver implements FrameReceiver {
     this.#line.close(message);
   }
 
-  readonly #whenThere: Attempt<void> = {
-    run: () => {
-      this.#checkFree();
-      if (this.#next()) return undefined;
-      if (!this.#ended) return NOT_YET;
+  // An attempt that has to wait has read all that was there. Nothing may be read after it: what comes then would be here,
+  // and the kernel would not tell of it.
+  #orEnd<Result>(attempt: () => Result | NotYet): () => Result | NotYet {
+    return () => {
+      const result = attempt();
+      if (result !== NOT_YET || !this.#ended || this.#lent !== undefined || this.#next()) return result;
       throw new EndOfStreamError(`${this.#label} is at its end: the other end is closed or gone, and all was read`);
-    },
-  };
+    };
+  }
 
   // Whether a whole frame is at #start.
   #next(): boolean {

@@ -1,20 +1,25 @@
 // Frames into a byte stream: the length as 4 bytes, little-endian, then the bytes. At most one frame waits here.
 
 import { ClosedError, MessageSizeError, RingwayError } from '../errors.js';
-import { NOT_YET, type NotYet } from '../wait/condition.js';
-import type { SyncWaitOptions, WaitOptions } from '../wait/options.js';
+import { onExit } from '../runtime.js';
+import type { NotYet } from '../wait/condition.js';
+import { deadlineOf, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
 import type { ByteSink } from './byte-stream.js';
+import { writeError } from './descriptor-stream.js';
 import type { FrameSender, FrameWriter } from './frames.js';
-import { type Attempt, StreamLine } from './stream-line.js';
+import { StreamLine } from './stream-line.js';
 
 /** Bytes before each frame. */
 export const FRAME_HEADER = 4;
 /** The longest frame, in bytes: with its header, as much as a pipe holds by default. */
 export const MAX_FRAME_BYTE_LENGTH = 65536 - FRAME_HEADER;
 
+/** How long the end of a process waits for the kernel to take what was sent, in all. */
+const EXIT_LIMIT_MS = 1000;
+
 /**
- * The sending end of a kernel transport. A frame that has begun to go out is sent whole unless this process ends: a timeout
- * or an abort after that ends the wait without an error, and the rest goes out when there is room.
+ * The sending end of a kernel transport. A frame that the kernel does not take as a whole at once goes out when there is
+ * room; until then there is no room for another one. A process that ends by itself waits for that, up to a second.
  */
 export class KernelSender implements FrameSender {
   readonly maxFrameByteLength = MAX_FRAME_BYTE_LENGTH;
@@ -28,6 +33,7 @@ export class KernelSender implements FrameSender {
   #sent = 0;
   #length = 0; // Of the frame with its header.
   #writing = false;
+  #peerGone = false;
   #state: 'open' | 'closing' | 'closed' = 'open';
 
   /** @param peerIsHere - whether this thread holds the other end */
@@ -35,11 +41,19 @@ export class KernelSender implements FrameSender {
     this.#label = label;
     this.#sink = sink;
     this.#peerIsHere = peerIsHere;
-    this.#line = new StreamLine(sink);
+    this.#line = new StreamLine(sink, () => this.#sendRest());
   }
 
   get closed(): boolean {
     return this.#state !== 'open';
+  }
+
+  get hasWaiting(): boolean {
+    return this.#line.any;
+  }
+
+  get peerIsKnownGone(): boolean {
+    return this.#peerGone;
   }
 
   /** Whether a part of a frame has not gone out yet. */
@@ -48,87 +62,11 @@ export class KernelSender implements FrameSender {
   }
 
   /**
-   * Writes a frame if all before it has gone out. What the kernel does not take of it at once goes out when there is room,
-   * as long as this process lives: write() waits for that.
+   * @throws {RingwayError} `EPIPE` when the other end is closed or gone
+   * @throws {MessageSizeError} for more than maxFrameByteLength
    */
   tryWrite(byteLength: number, writer: FrameWriter): boolean {
     this.#check(byteLength);
-    this.#line.serve();
-    if (this.#line.any || !this.#begin(byteLength, writer)) return false;
-    this.#seeOff();
-    return true;
-  }
-
-  write(byteLength: number, writer: FrameWriter, options: WaitOptions = {}): Promise<void> {
-    try {
-      this.#check(byteLength);
-    } catch (error) {
-      return Promise.reject(error);
-    }
-    const written = this.#line.async('write', options, this.#attempt(byteLength, writer));
-    // One that gave up has left its rest here.
-    if (options.timeoutMs !== undefined || options.signal !== undefined) written.then(() => this.#seeOff(), noop);
-    return written;
-  }
-
-  writeSync(byteLength: number, writer: FrameWriter, options: SyncWaitOptions = {}): void {
-    this.#check(byteLength);
-    this.#line.sync('writeSync', options, this.#attempt(byteLength, writer), this.#peerIsHere);
-    this.#seeOff();
-  }
-
-  ref(): this {
-    this.#line.referenced = true;
-    return this;
-  }
-
-  unref(): this {
-    this.#line.referenced = false;
-    return this;
-  }
-
-  /** What is under way goes out first, while the process lives; pending writes that have not begun are rejected. */
-  close(): void {
-    if (this.#state !== 'open') return;
-    this.#state = 'closing';
-    this.#line.close(`${this.#label} was closed`);
-    if (this.#tryFlush() !== NOT_YET) {
-      this.#end();
-      return;
-    }
-    const end = () => this.#end();
-    this.#line.async('close', {}, { run: () => this.#tryFlush() }).then(end, end);
-  }
-
-  /** Nothing is written any more, and nothing is closed: the descriptor goes to another process. */
-  abandon(): void {
-    this.#state = 'closed';
-    this.#line.close(`${this.#label} was moved`);
-  }
-
-  #end(): void {
-    this.#state = 'closed';
-    this.#sink.close();
-  }
-
-  #attempt(byteLength: number, writer: FrameWriter): Attempt<void> {
-    let begun = false;
-    return {
-      run: (): void | NotYet => {
-        if (!begun) {
-          if (this.#state !== 'open') throw new ClosedError(`${this.#label} is closed`);
-          if (!this.#begin(byteLength, writer)) return NOT_YET;
-          begun = true;
-        }
-        return this.#flush() ? undefined : NOT_YET;
-      },
-      begun: () => begun,
-    };
-  }
-
-  // Whether the frame is under way; not while an earlier one is.
-  #begin(byteLength: number, writer: FrameWriter): boolean {
-    if (this.#writing) throw new RingwayError(`${this.#label} is writing a frame already`, 'ERR_RINGWAY_BORROWED');
     if (!this.#flush()) return false;
     this.#writing = true;
     try {
@@ -139,41 +77,93 @@ export class KernelSender implements FrameSender {
     this.#header.setUint32(0, byteLength, true);
     this.#sent = 0;
     this.#length = FRAME_HEADER + byteLength;
-    try {
-      this.#flush();
-    } catch (error) {
-      this.#length = 0; // Nobody will ever read it.
-      throw error;
+    if (!this.#flush()) {
+      finishing.add(this);
+      this.#line.serve(); // Sees to it that the rest goes out though nobody waits for it.
     }
     return true;
   }
 
+  until<Result>(what: string, options: WaitOptions | undefined, attempt: () => Result | NotYet): Promise<Result> {
+    return this.#line.async(what, options ?? {}, attempt);
+  }
+
+  /** Waits for what was written to go out too, as far as the time allows: this thread may block somewhere else next. */
+  untilSync<Result>(what: string, options: SyncWaitOptions | undefined, attempt: () => Result | NotYet): Result {
+    const deadline = deadlineOf(options?.timeoutMs);
+    const result = this.#line.sync(what, options ?? {}, attempt, this.#peerIsHere);
+    this.finish(deadline);
+    return result;
+  }
+
+  ref(): void {
+    this.#line.referenced = true;
+  }
+
+  unref(): void {
+    this.#line.referenced = false;
+  }
+
+  /** The other end reads what was written, then the end: what is under way goes out first, while the process lives. */
+  close(): void {
+    if (this.#state !== 'open') return;
+    this.#state = 'closing';
+    this.#line.close(`${this.#label} was closed`);
+  }
+
+  /** Nothing is written any more, and nothing is closed: another process has the descriptor. */
+  abandon(): void {
+    this.#state = 'closed';
+    this.#line.close(`${this.#label} was moved`);
+  }
+
+  /** Sends what it can of what is under way. Whether nothing is left. */
+  pushOn(): boolean {
+    return !finishing.has(this) || this.#sendRest();
+  }
+
+  /** Blocks until all has gone out, or a signal comes that is heeded. */
+  finish(deadline: number): void {
+    while (!this.pushOn() && !this.#peerIsHere()) {
+      const leftMs = deadline - performance.now();
+      if (leftMs <= 0 || this.#sink.block(leftMs) === 'interrupted') return; // It goes on in the event loop.
+    }
+  }
+
   // Whether all that was begun has gone out.
   #flush(): boolean {
-    while (this.#sent < this.#length) {
-      const taken = this.#sink.write(this.#frame, this.#sent, this.#length - this.#sent);
-      if (taken === 0) return false;
-      this.#sent += taken;
-    }
-    return this.#sink.drained;
-  }
-
-  #tryFlush(): void | NotYet {
     try {
-      return this.#flush() ? undefined : NOT_YET;
-    } catch {
-      this.#sent = this.#length; // Nobody reads: there is nobody to send it to.
+      while (this.#sent < this.#length) {
+        const taken = this.#sink.write(this.#frame, this.#sent, this.#length - this.#sent);
+        if (taken === 0) return false;
+        this.#sent += taken;
+      }
+      return this.#sink.drained;
+    } catch (error) {
+      this.#sent = this.#length; // Nobody will ever read it.
+      this.#peerGone = true;
+      throw error;
     }
   }
 
-  // Sees to it that the rest of a frame goes out though nobody waits for it.
-  #seeOff(): void {
-    if (this.#state !== 'open' || this.#line.any || !this.holdsBytes) return;
-    this.#line.async('flush', {}, { run: () => this.#tryFlush() }).catch(noop);
+  // Whether nothing is left to be sent. An error is for the next one who writes.
+  #sendRest(): boolean {
+    let done = true;
+    try {
+      done = this.#state === 'closed' || this.#flush();
+    } catch {}
+    if (done) finishing.delete(this);
+    if (done && this.#state === 'closing') {
+      this.#state = 'closed';
+      this.#sink.close();
+    }
+    return done;
   }
 
   #check(byteLength: number): void {
     if (this.#state !== 'open') throw new ClosedError(`${this.#label} is closed`);
+    if (this.#writing) throw new RingwayError(`${this.#label} is writing a frame already`, 'ERR_RINGWAY_BORROWED');
+    if (this.#peerGone) throw writeError('EPIPE', { syscall: 'write' });
     if (byteLength <= MAX_FRAME_BYTE_LENGTH) return;
     throw new MessageSizeError(
       `a frame of ${byteLength} bytes is longer than the ${MAX_FRAME_BYTE_LENGTH} that ${this.#label} takes`,
@@ -183,4 +173,17 @@ export class KernelSender implements FrameSender {
   }
 }
 
-const noop = () => {};
+// Senders with a frame that has gone out in part.
+const finishing = new Set<KernelSender>();
+
+/** Call once: the process does not end before what was sent is with the kernel, for a limited time. */
+export function finishAtExit(): void {
+  onExit(() => {
+    const deadline = performance.now() + EXIT_LIMIT_MS;
+    for (const sender of finishing) {
+      try {
+        sender.finish(deadline);
+      } catch {} // Only the event loop could send it: it is over.
+    }
+  });
+}

@@ -4,14 +4,16 @@
 import type { Server, Socket } from 'node:net';
 import { ClosedError, RingwayError } from '../errors.js';
 import { findNative } from '../memory/backend.js';
+import { describe } from '../memory/names.js';
 import { systemError } from '../memory/shm.js';
+import type { Departure, Route } from '../memory/travel.js';
 import { failed, loadNative, type Native, type NativeEnd } from '../native.js';
 import { builtin, environmentVariable, platform, warn } from '../runtime.js';
 import type { ByteSink, ByteSource } from './byte-stream.js';
 import { DescriptorSink, DescriptorSource } from './descriptor-stream.js';
 import type { FrameChannel } from './frames.js';
 import { KernelReceiver } from './kernel-receiver.js';
-import { KernelSender } from './kernel-sender.js';
+import { finishAtExit, KernelSender } from './kernel-sender.js';
 import { SocketEnd } from './socket-stream.js';
 
 export type KernelKind = 'pipe' | 'unix' | 'tcp';
@@ -24,24 +26,21 @@ export interface KernelDescriptors {
   readonly writeFd?: number;
 }
 
-/** What detach() gives: the descriptors are this process's still, until it gives them up. */
-export interface DetachedChannel extends KernelDescriptors {
-  /** Closes this process's copies: after the other process has its own, or when there will be none. */
-  close(): void;
-}
-
 /** What a channel is made of. */
 interface Carrier {
   readonly source: ByteSource | undefined;
   readonly sink: ByteSink | undefined;
   readonly established: Promise<void>;
-  /** Gives the directions up without closing them. */
-  detach(): DetachedChannel;
+  /** What another process needs to take it over, and what gives it up here. Throws what `stays` makes if it cannot. */
+  depart(stays: (why: string) => RingwayError): {
+    descriptors: { readFd?: number; writeFd?: number };
+    leave(): void;
+  };
 }
 
 /** Frames over a connection of the kernel's. */
 export class KernelChannel implements FrameChannel {
-  readonly kind: KernelKind;
+  readonly transport: KernelKind;
   readonly sender: KernelSender | undefined;
   readonly receiver: KernelReceiver | undefined;
   /** Settles when the connection is there: at once, but for a pair that was made without the addon. */
@@ -54,13 +53,16 @@ export class KernelChannel implements FrameChannel {
     const { source, sink } = carrier;
     // Also keeps the channel from being collected while an end is in use.
     const peerIsHere = () => this.#peerIsHere;
-    this.kind = kind;
+    this.transport = kind;
     this.established = carrier.established;
     this.#carrier = carrier;
-    this.receiver =
-      source && new KernelReceiver(`the receiving end of a ${kind} connection`, source, peerIsHere, received);
     this.sender = sink && new KernelSender(`the sending end of a ${kind} connection`, sink, peerIsHere);
+    const alongside = () => this.sender?.pushOn() ?? true;
+    const label = `the receiving end of a ${kind} connection`;
+    this.receiver = source && new KernelReceiver(label, source, peerIsHere, alongside, received);
     uncollected.register(this, { source, sink }, this);
+    if (!finishes) finishAtExit();
+    finishes = true;
   }
 
   /**
@@ -84,16 +86,17 @@ export class KernelChannel implements FrameChannel {
     const sockets = connectedSockets(kind);
     const make = (index: 0 | 1, reads: boolean, writes: boolean) => {
       const end = new SocketEnd(sockets.then((pair) => pair[index]));
-      return new KernelChannel(kind, overSocket(kind, end, reads, writes));
+      return new KernelChannel(kind, overSocket(end, reads, writes));
     };
     return introduce([make(0, true, duplex), make(1, duplex, true)]);
   }
 
   /**
-   * A channel over descriptors that another process passed on. They are this channel's from then on.
+   * Takes over the descriptors that came with a message; see depart().
    * @throws {RingwayError} `EBADF` if they are none
    */
-  static fromDescriptors({ kind, readFd, writeFd }: KernelDescriptors): KernelChannel {
+  static arrive(data: unknown): KernelChannel {
+    const { kind, readFd, writeFd } = checkDescriptors(data);
     const { native } = findDescriptors();
     if (native === undefined) {
       const net = requireNet();
@@ -101,7 +104,7 @@ export class KernelChannel implements FrameChannel {
       const writes = writeFd !== undefined;
       if (reads && writes && readFd !== writeFd) throw noAddon('a pipe for both directions');
       const socket = new net.Socket({ fd: (readFd ?? writeFd) as number, readable: reads, writable: writes });
-      return new KernelChannel(kind, overSocket(kind, new SocketEnd(socket), reads, writes));
+      return new KernelChannel(kind, overSocket(new SocketEnd(socket), reads, writes));
     }
     const adopt = (fd: number, duplicate: boolean) => {
       const ours = native.adoptDescriptor(fd, duplicate);
@@ -125,7 +128,7 @@ export class KernelChannel implements FrameChannel {
     const rest = socket.read() as Uint8Array | null;
     const before = rest === null ? received : joined(received, rest);
     if (native === undefined || fd === undefined) {
-      return new KernelChannel(kind, overSocket(kind, new SocketEnd(socket), true, true), before);
+      return new KernelChannel(kind, overSocket(new SocketEnd(socket), true, true), before);
     }
     const ours = [native.adoptDescriptor(fd, true), native.adoptDescriptor(fd, true)] as const;
     socket.destroy(); // Closes its own descriptor; the connection lives on in ours.
@@ -138,29 +141,55 @@ export class KernelChannel implements FrameChannel {
   }
 
   /**
-   * Gives the connection up for another process to have, without closing it: for the arguments of a process.
-   * @throws {RingwayError} `ERR_RINGWAY_STATE` if something was received that nobody has read, or written that has not gone
-   * out: it would be lost
-   * @throws {ClosedError} if an end is closed, or was given up already
+   * The descriptors go along with the message: only the arguments of a process take them.
+   * @throws {RingwayError} `ERR_RINGWAY_NOT_SENDABLE` through anything else; `ERR_RINGWAY_STATE` if something was received
+   * that nobody has read, or sent that has not gone out: it would be lost
+   * @throws {ClosedError} if an end is closed
    */
-  detach(): DetachedChannel {
-    const { sender, receiver } = this;
-    if (this.#detached || sender?.closed || receiver?.closed) {
-      throw new ClosedError(`the ${this.kind} connection is ${this.#detached ? 'moved' : 'closed'}`);
-    }
-    const stays = (what: string) =>
-      new RingwayError(
-        `this end of the ${this.kind} connection cannot move: ${what}, and would be lost`,
-        'ERR_RINGWAY_STATE',
+  depart(route: Route): Omit<Departure, 'kind'> {
+    const { sender, receiver, transport } = this;
+    if (!this.isOpen) throw new ClosedError(`the ${transport} connection is closed`);
+    const { passDescriptor } = route;
+    if (passDescriptor === undefined) {
+      throw new RingwayError(
+        `an end of a ${transport} connection cannot go through ${route.label}: only as an argument of a Process`,
+        'ERR_RINGWAY_NOT_SENDABLE',
       );
-    if (receiver?.holdsBytes) throw stays('something was received that has not been read');
-    if (sender?.holdsBytes) throw stays('something was sent that has not gone out');
-    const detached = this.#carrier.detach();
-    this.#detached = true;
-    uncollected.unregister(this);
-    sender?.abandon();
-    receiver?.abandon(`the ${this.kind} connection was moved`);
-    return detached;
+    }
+    const stays = (why: string) =>
+      new RingwayError(`this end of the ${transport} connection cannot move: ${why}`, 'ERR_RINGWAY_STATE');
+    if (receiver?.holdsBytes) throw stays('what was received and has not been read would be lost');
+    if (sender?.holdsBytes) throw stays('something that was sent has not gone out');
+    const { descriptors, leave } = this.#carrier.depart(stays);
+    const passed = new Map<number, number>(); // Of a socket, both directions go with one descriptor.
+    const pass = (fd: number) => {
+      if (!passed.has(fd)) passed.set(fd, passDescriptor(fd));
+      return passed.get(fd) as number;
+    };
+    const { readFd, writeFd } = descriptors;
+    const data: KernelDescriptors = {
+      kind: transport,
+      ...(readFd === undefined ? {} : { readFd: pass(readFd) }),
+      ...(writeFd === undefined ? {} : { writeFd: pass(writeFd) }),
+    };
+    return {
+      data,
+      sent: () => {
+        this.#detached = true;
+        uncollected.unregister(this);
+        sender?.abandon();
+        receiver?.abandon(`the ${transport} connection was moved`);
+        leave();
+      },
+      unsent: () => {},
+    };
+  }
+
+  giveAway(): never {
+    throw new RingwayError(
+      `an end of a ${this.transport} connection has no handle: it goes to another process as an argument of a Process`,
+      'ERR_RINGWAY_NOT_SENDABLE',
+    );
   }
 
   /** @internal */
@@ -177,6 +206,8 @@ export class KernelChannel implements FrameChannel {
     this.#peer = new WeakRef(peer);
   }
 }
+
+let finishes = false;
 
 // Channels that were never closed: the other side is told.
 let warned = false;
@@ -203,11 +234,12 @@ function overDescriptors(kind: KernelKind, { read, write }: NativeEnd, native: N
     source,
     sink,
     established: Promise.resolve(),
-    detach: () => ({
-      kind,
-      ...(read === undefined ? {} : { readFd: read }),
-      ...(write === undefined ? {} : { writeFd: write }),
-      close: () => {
+    depart: () => ({
+      descriptors: {
+        ...(read === undefined ? {} : { readFd: read }),
+        ...(write === undefined ? {} : { writeFd: kind === 'pipe' ? write : (read ?? write) }),
+      },
+      leave: () => {
         source?.leave();
         sink?.leave();
       },
@@ -215,29 +247,38 @@ function overDescriptors(kind: KernelKind, { read, write }: NativeEnd, native: N
   };
 }
 
-function overSocket(kind: KernelKind, end: SocketEnd, reads: boolean, writes: boolean): Carrier {
+function overSocket(end: SocketEnd, reads: boolean, writes: boolean): Carrier {
   if (!reads) end.source.close();
   if (!writes) end.sink.close();
   return {
     source: reads ? end.source : undefined,
     sink: writes ? end.sink : undefined,
     established: end.established,
-    detach: () => {
+    depart: (stays) => {
       const { socket } = end;
       const fd = socket && descriptorOf(socket);
-      const stays = (why: string) =>
-        new RingwayError(`this end of the ${kind} connection cannot move: ${why}`, 'ERR_RINGWAY_STATE');
-      if (socket === undefined) throw stays('it is not connected yet, wait for it first');
+      if (socket === undefined) throw stays('it is not connected yet');
       if (fd === undefined) throw stays('this runtime does not tell the descriptors of sockets');
-      if (end.source.holdsBytes) throw stays('something was received that has not been read, and would be lost');
+      if (end.source.holdsBytes) throw stays('what was received and has not been read would be lost');
       return {
-        kind,
-        ...(reads ? { readFd: fd } : {}),
-        ...(writes ? { writeFd: fd } : {}),
-        close: () => socket.destroy(),
+        descriptors: { ...(reads ? { readFd: fd } : {}), ...(writes ? { writeFd: fd } : {}) },
+        leave: () => socket.destroy(),
       };
     },
   };
+}
+
+function checkDescriptors(data: unknown): KernelDescriptors {
+  const { kind, readFd, writeFd } = (data ?? {}) as Partial<KernelDescriptors>;
+  const isDescriptor = (fd: unknown) => fd === undefined || (Number.isInteger(fd) && (fd as number) >= 0);
+  const isKind = KERNEL_KINDS.includes(kind as KernelKind);
+  if (isKind && isDescriptor(readFd) && isDescriptor(writeFd) && (readFd ?? writeFd) !== undefined) {
+    return data as KernelDescriptors;
+  }
+  throw new RingwayError(
+    `a message carries an end of a connection that leads nowhere: ${describe(data)}`,
+    'ERR_RINGWAY_UNSERIALISABLE',
+  );
 }
 
 // Descriptors are there wherever the addon is, also where segments are not.

@@ -7,17 +7,9 @@ import { checkWaitOptions, deadlineOf, type SyncWaitOptions, type WaitOptions } 
 import { settled } from '../wait/waiters.js';
 import type { Readiness } from './byte-stream.js';
 
-/** One try of an operation. */
-export interface Attempt<Result> {
-  /** NOT_YET while it has to wait; what it throws ends the operation. */
-  run(): Result | NotYet;
-  /** Something of it has happened that cannot be undone: a timeout, an abort or a signal ends the wait only, without error. */
-  begun?(): boolean;
-}
-
 interface Pending {
   readonly what: string;
-  readonly attempt: Attempt<unknown>;
+  readonly attempt: () => unknown;
   readonly resolve: (result: never) => void;
   readonly reject: (error: unknown) => void;
   readonly signal: AbortSignal | undefined;
@@ -25,18 +17,24 @@ interface Pending {
   timer?: ReturnType<typeof setTimeout> | undefined;
 }
 
+/** How long a blocked thread lets other work of its own lie. */
+const SLICE_MS = 5;
+
 /** The longest that a timer runs. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 export class StreamLine {
   readonly #readiness: Readiness;
+  readonly #beforehand: () => boolean;
   readonly #line: Pending[] = [];
   #referenced = true;
   #serving = false;
   #cancel: (() => void) | undefined;
 
-  constructor(readiness: Readiness) {
+  /** @param beforehand - work of the stream's own that comes before all operations; whether it is done */
+  constructor(readiness: Readiness, beforehand: () => boolean = () => true) {
     this.#readiness = readiness;
+    this.#beforehand = beforehand;
   }
 
   /** Whether operations wait. */
@@ -45,11 +43,11 @@ export class StreamLine {
   }
 
   /** `attempt` as soon as it succeeds; at once if nobody waits before. */
-  async<Result>(what: string, options: WaitOptions, attempt: Attempt<Result>): Promise<Result> {
+  async<Result>(what: string, options: WaitOptions, attempt: () => Result | NotYet): Promise<Result> {
     try {
       checkWaitOptions(options);
       if (!this.any && !options.signal?.aborted) {
-        const result = attempt.run();
+        const result = attempt();
         if (result !== NOT_YET) return settled(result);
       }
       return this.#wait(what, options, attempt);
@@ -61,36 +59,33 @@ export class StreamLine {
   /**
    * The same, blocking the thread.
    * @param peerIsHere - whether only this thread could end the wait
+   * @param alongside - work that must not stand still while the thread is blocked; whether it is done
    */
   sync<Result>(
     what: string,
     options: SyncWaitOptions,
-    attempt: Attempt<Result>,
+    attempt: () => Result | NotYet,
     peerIsHere: () => boolean,
-  ): Result | undefined {
+    alongside: () => boolean = () => true,
+  ): Result {
     checkWaitOptions(options);
     const deadline = deadlineOf(options.timeoutMs);
     for (;;) {
       this.serve(); // Those that wait already come first.
       if (!this.any) {
-        const result = attempt.run();
+        const result = attempt();
         if (result !== NOT_YET) return result;
       }
-      const begun = attempt.begun?.() === true;
       const now = performance.now();
-      if (now >= deadline) {
-        if (begun) return undefined;
-        throw timedOut(what);
-      }
+      if (now >= deadline) throw timedOut(what);
       if (peerIsHere()) {
-        if (begun) return undefined;
         throw new RingwayError(
           `${what} would block for ever: this thread holds the other end of the connection`,
           'ERR_RINGWAY_WOULD_DEADLOCK',
         );
       }
-      if (this.#readiness.block(deadline - now) === 'interrupted') {
-        if (begun) return undefined;
+      const limitMs = Math.min(deadline - now, alongside() ? Infinity : SLICE_MS);
+      if (this.#readiness.block(limitMs) === 'interrupted') {
         throw new RingwayError(`${what} was interrupted by a signal`, 'EINTR', { syscall: 'ppoll' });
       }
     }
@@ -98,7 +93,7 @@ export class StreamLine {
 
   /** Serves what can be served now. */
   serve(): void {
-    if (this.any) this.#step();
+    this.#step();
   }
 
   /** Whether pending operations keep the event loop alive. */
@@ -118,9 +113,10 @@ export class StreamLine {
       this.#forget(pending);
       pending.reject(new ClosedError(message));
     }
+    this.#step();
   }
 
-  #wait<Result>(what: string, options: WaitOptions, attempt: Attempt<Result>): Promise<Result> {
+  #wait<Result>(what: string, options: WaitOptions, attempt: () => Result | NotYet): Promise<Result> {
     return new Promise((resolve, reject) => {
       const { timeoutMs, signal } = options;
       signal?.throwIfAborted();
@@ -151,10 +147,8 @@ export class StreamLine {
   #giveUp(pending: Pending, error: unknown): void {
     this.#line.splice(this.#line.indexOf(pending), 1);
     this.#forget(pending);
-    if (pending.attempt.begun?.() === true) pending.resolve(undefined as never);
-    else pending.reject(error);
-    if (this.any) this.#step();
-    else this.#stopWatching();
+    pending.reject(error);
+    this.#step();
   }
 
   // Serves the line as far as it goes, then sees to it that this is called again.
@@ -162,19 +156,17 @@ export class StreamLine {
     if (this.#serving) return; // What an attempt calls comes round here.
     this.#serving = true;
     this.#stopWatching();
-    try {
-      while (this.any && this.#serveFirst()) {}
-    } finally {
-      this.#serving = false;
-    }
-    if (this.any) this.#watch();
+    let idle = this.#beforehand();
+    while (this.any && this.#serveFirst()) idle = this.#beforehand();
+    this.#serving = false;
+    if (this.any || !idle) this.#watch();
   }
 
   #serveFirst(): boolean {
     const pending = this.#line[0] as Pending;
     let settle: () => void;
     try {
-      const result = pending.attempt.run();
+      const result = pending.attempt();
       if (result === NOT_YET) return false;
       settle = () => pending.resolve(result as never);
     } catch (error) {

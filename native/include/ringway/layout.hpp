@@ -73,11 +73,16 @@ static_assert(offsetof(SegmentHeader, descriptionOffset) == 56 && offsetof(Segme
 //        0    4 pid                 participant  of the process, in its own pid namespace; for people only
 //        4    4 threadId            participant  kernel id of the thread; for people only
 //        8    8 attachedAtMs        participant  binary64, milliseconds since 1970; for people only
+//       16    4 inFlight            all          messages on their way whose handles this attachment answers for: 12 bits
+//                                                count them, the others tell one series of such messages from the next
+//       20    4 landed              all          bell of who waits for inFlight to count 0
 struct alignas(64) ParticipantEntry {
   Atomic<uint32_t> pid, threadId;
   Atomic<double> attachedAtMs;
+  Atomic<uint32_t> inFlight, landed;
 };
-static_assert(sizeof(ParticipantEntry) == 64);
+inline constexpr uint32_t kInFlightCountBits = 12;
+static_assert(sizeof(ParticipantEntry) == 64 && offsetof(ParticipantEntry, inFlight) == 16);
 
 // One condition that somebody may sleep on; see event_count.hpp.
 //        0    4 sequence            notifiers    even, grows by 2 with every notification that met a sleeper

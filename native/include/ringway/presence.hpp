@@ -116,6 +116,8 @@ int joinPresence(int fd, SegmentHeader& header, ParticipantEntry* entries, uint3
       entry.pid.store(static_cast<uint32_t>(getpid()), std::memory_order_relaxed);  // Relaxed: for people only.
       entry.threadId.store(static_cast<uint32_t>(gettid()), std::memory_order_relaxed);
       entry.attachedAtMs.store(unixTimeMs(), std::memory_order_relaxed);
+      // Relaxed: nobody answers for this attachment's handles before it has sent one.
+      entry.inFlight.store(0, std::memory_order_relaxed);
       return static_cast<int>(id);
     }
     const uint32_t arrivalsNow = header.nextParticipant.load(std::memory_order_relaxed);  // Only a hint, again.

@@ -1,0 +1,106 @@
+// Handles in flight: between a message with a handle being sent and its receiver attaching, the sender's attachment stays,
+// also past close(), so that the object is still there. What is on its way is counted in the sender's own entry; the
+// receiver counts down when it has attached.
+//
+// The word carries a random number beside the count, new for each series of messages: a receiver that comes when the
+// sender is long gone, and its entry another's, finds another number and leaves the count alone.
+
+import { ClosedError, RingwayError } from '../errors.js';
+import { Constants, ParticipantEntry } from '../layout.js';
+import { readDescription } from './description.js';
+import { participantOffset, type Segment } from './segment.js';
+import type { Departure, Route } from './travel.js';
+
+/** Names an attachment that answers for a handle, and the series of messages. Part of a handle in a message. */
+export interface Ticket {
+  participant: number;
+  series: number;
+}
+
+const COUNT_BITS = Constants.inFlightCountBits;
+const COUNT_MASK = (1 << COUNT_BITS) - 1;
+
+const countOf = (word: number) => word & COUNT_MASK;
+const seriesOf = (word: number) => word >>> COUNT_BITS;
+
+/**
+ * How an object whose handle is all there is to it travels.
+ * @param kind - the class that attaches to it, where several share one kind of segment
+ * @throws {TypeError} to another machine
+ * @throws {RingwayError} `ERR_RINGWAY_NOT_SENDABLE` for memory of threads
+ */
+export function departureOf(segment: Segment, route: Route, kind = segment.handle.kind): Departure {
+  checkRoute(segment, route);
+  const ticket = takeOff(segment);
+  return {
+    kind,
+    data: { ...segment.handle, ticket, description: readDescription(segment) },
+    sent: () => {},
+    unsent: () => land(segment, ticket),
+  };
+}
+
+/** @throws as departureOf() */
+export function checkRoute(segment: Segment, route: Route): void {
+  if (segment.closed) throw new ClosedError(`${segment.label} is closed`);
+  if (route.reach === 'network') {
+    throw new TypeError(`${segment.label} cannot go through ${route.label}: memory is shared on one machine only`);
+  }
+  if (segment.backend === 'shm') return;
+  throw new RingwayError(
+    `${segment.label} cannot go through ${route.label}: its memory is shared between threads; post its handle to one`,
+    'ERR_RINGWAY_NOT_SENDABLE',
+  );
+}
+
+/** From here on close() waits for a receiver. Call it before the message can be seen. */
+export function takeOff(segment: Segment): Ticket {
+  const { words, participantId } = segment;
+  const index = (participantOffset(participantId) + ParticipantEntry.inFlight) >> 2;
+  for (;;) {
+    const word = Atomics.load(words, index);
+    const count = countOf(word);
+    if (count === COUNT_MASK) {
+      throw new RingwayError(
+        `${segment.label} is in ${count} messages that nobody has received yet: no more at once`,
+        'ERR_RINGWAY_NOT_SENDABLE',
+      );
+    }
+    const next = count === 0 ? (newSeries(seriesOf(word)) << COUNT_BITS) | 1 : word + 1;
+    // A: with land(). Only receivers change the word beside us, and only downwards.
+    if (Atomics.compareExchange(words, index, word, next) !== word) continue;
+    return { participant: participantId, series: seriesOf(next) };
+  }
+}
+
+/** The receiver has attached, or the message is not going to be received. */
+export function land(segment: Segment, { participant, series }: Ticket): void {
+  if (!(participant >= 0 && participant < segment.maxParticipants)) return; // Of a message that somebody made up.
+  const { words } = segment;
+  const entry = participantOffset(participant);
+  const index = (entry + ParticipantEntry.inFlight) >> 2;
+  for (;;) {
+    const word = Atomics.load(words, index);
+    if (countOf(word) === 0 || seriesOf(word) !== series) return;
+    if (Atomics.compareExchange(words, index, word, word - 1) !== word) continue; // A: with takeOff(), whenLanded().
+    if (countOf(word) === 1) segment.wake(entry + ParticipantEntry.landed);
+    return;
+  }
+}
+
+/** Calls `then` when nothing is in flight: at once, if so. Does not keep the process alive. */
+export function whenLanded(segment: Segment, then: () => void): void {
+  const { words, participantId } = segment;
+  const entry = participantOffset(participantId);
+  const bell = entry + ParticipantEntry.landed;
+  const rung = Atomics.load(words, bell >> 2); // Before the count: land() changes the count, then the bell.
+  const word = Atomics.load(words, (entry + ParticipantEntry.inFlight) >> 2); // A: with land().
+  if (countOf(word) === 0) then();
+  else segment.sleep(bell, rung, Infinity, false, () => whenLanded(segment, then));
+}
+
+function newSeries(last: number): number {
+  const most = 2 ** (32 - COUNT_BITS);
+  const series = crypto.getRandomValues(new Uint32Array(1))[0] % most;
+  return series === last ? (series + 1) % most : series;
+}
