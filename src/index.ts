@@ -1,3 +1,14 @@
+export type { Borrowed } from './channel/borrowed.js';
+export {
+  Connection,
+  type ConnectionHandle,
+  type ReceiveBytesOptions,
+  type Received,
+  type ReceiveIntoOptions,
+} from './channel/connection.js';
+export type { SliceOptions } from './channel/outgoing.js';
+export { Pipe, type PipeOptions } from './channel/pipe.js';
+export { wait, waitSync } from './channel/wait.js';
 export * from './rings.js';
 export {
   type AttachSharedArrayOptions,
@@ -28,3 +39,4 @@ export type {
 export { RLock, type RLockGuard } from './sync/rlock.js';
 export { type NamedSemaphoreOptions, Semaphore, type SemaphoreOptions } from './sync/semaphore.js';
 export { type NamedSharedEventOptions, SharedEvent, type SharedEventOptions } from './sync/shared-event.js';
+export type { Waitable } from './wait/readiness.js';

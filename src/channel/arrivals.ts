@@ -16,6 +16,7 @@ import { Lock } from '../sync/lock.js';
 import { RLock } from '../sync/rlock.js';
 import { Semaphore } from '../sync/semaphore.js';
 import { SharedEvent } from '../sync/shared-event.js';
+import { Connection, type ConnectionHandle } from './connection.js'; // Which imports this file: ends carry ends.
 
 type Data = SegmentHandle & { description?: unknown };
 
@@ -36,6 +37,7 @@ const CLASSES: Readonly<Record<string, (data: never) => unknown>> = {
   Barrier: (handle: SegmentHandle) => Barrier.attach(handle),
   Value: (handle: SegmentHandle) => Value.attach(handle),
   SharedArray: (handle: SegmentHandle) => SharedArray.attach(handle),
+  Connection: (handle: ConnectionHandle) => Connection.attach(handle),
   SharedMemory: (handle: SegmentHandle) => SharedMemory.attach(handle),
 };
 
