@@ -6,6 +6,7 @@ import { findNative } from '../memory/backend.js';
 import { describe } from '../memory/names.js';
 import { checkInteger } from '../memory/shared-object.js';
 import type { FrameChannel, Transport } from '../transport/frames.js';
+import { KernelChannel } from '../transport/kernel.js';
 import { RingChannel } from '../transport/ring-channel.js';
 import { Connection, checkMaxMessageByteLength } from './connection.js';
 
@@ -51,7 +52,7 @@ export function Pipe(options: PipeOptions = {}): [Connection, Connection] {
 
 function channels(transport: Transport, capacity: number, duplex: boolean): [FrameChannel, FrameChannel] {
   if (transport === 'shm' || transport === 'sab') return RingChannel.pair(transport, capacity, duplex);
-  throw new RangeError(`transport ${transport}`);
+  return KernelChannel.pair(transport, duplex);
 }
 
 const TRANSPORTS = ['auto', 'shm', 'sab', 'pipe', 'unix', 'tcp'];
