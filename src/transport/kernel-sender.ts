@@ -52,7 +52,7 @@ export class KernelSender implements FrameSender {
     return this.#line.any;
   }
 
-  get peerIsKnownGone(): boolean {
+  get peerIsGone(): boolean {
     return this.#peerGone;
   }
 
