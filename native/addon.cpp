@@ -16,6 +16,7 @@
 
 #include "ringway/descriptors.hpp"
 #include "ringway/interrupt.hpp"
+#include "ringway/processes.hpp"
 #include "ringway/reactor.hpp"
 #include "ringway/segment.hpp"
 #include "ringway/spsc_ring.hpp"
@@ -631,6 +632,25 @@ napi_value forgetDescriptor(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// dieWithParent(parentPid, channel) -> 0 | -errno: this process is killed when the thread that started it ends
+napi_value dieWithParent(napi_env env, napi_callback_info info) {
+  const Arguments<2> arguments(env, info);
+  return toNumber(env, ringway::dieWithParent(arguments.i32(0), arguments.i32(1)));
+}
+
+// openProcess(pid) -> fd | -errno: a descriptor of ours to wait for the end of a child, for waitDescriptor()
+napi_value openProcess(napi_env env, napi_callback_info info) {
+  const Arguments<1> arguments(env, info);
+  const int fd = ringway::openProcess(arguments.i32(0));
+  return toNumber(env, fd < 0 ? fd : arguments.environment().own(fd));
+}
+
+// howEnded(fd) -> exit code | 256 + signal | -errno, -EAGAIN while it runs
+napi_value howEnded(napi_env env, napi_callback_info info) {
+  const Arguments<1> arguments(env, info);
+  return toNumber(env, ringway::howEnded(arguments.i32(0)));
+}
+
 // selfTest(directory) -> undefined | failure: can segments live there, and be seen from JavaScript?
 napi_value selfTest(napi_env env, napi_callback_info info) {
   const Arguments<1> arguments(env, info);
@@ -913,6 +933,9 @@ napi_value initialise(napi_env env, napi_value exports) {
                     {"waitDescriptor", waitDescriptor},
                     {"watchDescriptor", watchDescriptor},
                     {"forgetDescriptor", forgetDescriptor},
+                    {"dieWithParent", dieWithParent},
+                    {"openProcess", openProcess},
+                    {"howEnded", howEnded},
                     {"selfTest", selfTest},
                     {"layout", layout}};
   for (const auto& function : kFunctions) {

@@ -11,6 +11,12 @@ export { Listener, type ListenerOptions, type SocketOptions } from './channel/li
 export type { SliceOptions } from './channel/outgoing.js';
 export { Pipe, type PipeOptions } from './channel/pipe.js';
 export { wait, waitSync } from './channel/wait.js';
+export { type CurrentProcess, currentProcess, type ParentProcess, parentProcess } from './process/current.js';
+export type { ProcessExit } from './process/exit.js';
+export { isMain, type ModuleOrMeta } from './process/main-module.js';
+export type { ProcessOptions, ProcessStream, RunOptions } from './process/options.js';
+export { activeChildren, Process } from './process/process.js';
+export { type Task, task } from './process/task.js';
 export * from './rings.js';
 export {
   type AttachSharedArrayOptions,

@@ -95,6 +95,9 @@ export interface Native {
   waitDescriptor(fd: number, direction: number, limitMs: number, signals: number, signalsSeen: number): number;
   watchDescriptor(token: number, fd: number, direction: number): number;
   forgetDescriptor(fd: number): void;
+  dieWithParent(parentPid: number, channel: number): number;
+  openProcess(pid: number): number;
+  howEnded(fd: number): number;
   selfTest(directory: string): NativeFailure | undefined;
   layout(): Record<string, Record<string, number>>;
 }

@@ -16,6 +16,7 @@ const { version } = JSON.parse(readFileSync(fileURLToPath(new URL('../package.js
 describe('the package', () => {
   it('exports what is documented, and nothing by accident', () => {
     const expectedOfRings = [
+      'AuthenticationError',
       'BroadcastRing',
       'BrokenBarrierError',
       'ClosedError',
@@ -25,6 +26,7 @@ describe('the package', () => {
       'MpmcRing',
       'OwnerDiedError',
       'PeerDiedError',
+      'RemoteError',
       'RingwayError',
       'RoleTakenError',
       'SpscRing',
@@ -37,13 +39,21 @@ describe('the package', () => {
       [
         ...expectedOfRings,
         'Barrier',
+        'Connection',
         'Lock',
+        'Pipe',
+        'Process',
         'RLock',
         'Semaphore',
         'SharedArray',
         'SharedEvent',
         'SharedMemory',
         'Value',
+        'activeChildren',
+        'currentProcess',
+        'isMain',
+        'parentProcess',
+        'task',
       ].sort(),
     );
     const all = new Set<unknown>(Object.values(ringway));
