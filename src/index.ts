@@ -1,4 +1,5 @@
 export type { Borrowed } from './channel/borrowed.js';
+export { type ConnectOptions, connect } from './channel/connect.js';
 export {
   Connection,
   type ConnectionHandle,
@@ -6,6 +7,7 @@ export {
   type Received,
   type ReceiveIntoOptions,
 } from './channel/connection.js';
+export { Listener, type ListenerOptions, type SocketOptions } from './channel/listener.js';
 export type { SliceOptions } from './channel/outgoing.js';
 export { Pipe, type PipeOptions } from './channel/pipe.js';
 export { wait, waitSync } from './channel/wait.js';

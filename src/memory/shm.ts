@@ -3,7 +3,7 @@
 import { ClosedError, CorruptSegmentError, RingwayError, type SystemErrorCode } from '../errors.js';
 import { Constants } from '../layout.js';
 import { errnoName, failed, type Native, type NativeFailure, type NativeSegment, Refusal } from '../native.js';
-import { pid } from '../runtime.js';
+import { builtin, pid } from '../runtime.js';
 import { whenLanded } from './flight.js';
 import { isUnnamed, pathOf, segmentDirectory, unnamedName } from './names.js';
 import { block, heedSignals, whenWoken } from './native-waits.js';
@@ -199,7 +199,10 @@ function publishError(native: Native, failure: NativeFailure, name: string): Rin
   const path = pathOf(name);
   if (errnoName(errno) !== 'EEXIST') return systemError(`${JSON.stringify(name)} cannot be made`, errno, syscall, path);
   const there = native.inspect(path);
-  const what = failed(there) ? 'a file that is not one of ours' : `a ${kindName(there.kind)}`;
+  const isSocket = () =>
+    builtin<typeof import('node:fs')>('node:fs')?.lstatSync(path, { throwIfNoEntry: false })?.isSocket();
+  const stranger = () => (isSocket() ? 'a Listener' : 'a file that is not one of ours');
+  const what = failed(there) ? stranger() : `a ${kindName(there.kind)}`;
   return new RingwayError(
     `the name ${JSON.stringify(name)} is taken by ${what} at ${path}: attach to it, unlink it, or use createOrAttach`,
     'EEXIST',
