@@ -25,6 +25,7 @@ import {
   MpmcRing,
   Pipe,
   Process,
+  type ProcessExit,
   parentProcess,
   RemoteError,
   Semaphore,
@@ -445,6 +446,13 @@ describe('a process that ends', () => {
     expect((await errorOf(run)).message).toMatch(/exit code 13/);
   });
 
+  it('leaves no run waiting, though others have its end of the channel', async () => {
+    const pid = opening(new Value('int32', 0));
+    const run = Process.run(tasks.leavesDescriptors, [pid]);
+    expect((await errorOf(run)).message).toMatch(/ended with exit code 0 before/);
+    process.kill(pid.value, 'SIGKILL');
+  });
+
   it('has given its whole result, though it dies at once', async () => {
     for (const byteLength of [10, 100_000]) {
       const result = await Process.run(tasks.thenDies, [byteLength]).catch((error) => error);
@@ -767,6 +775,30 @@ describe('a module', () => {
     const errors = text(p.stderr as NodeJS.ReadableStream);
     await p.join();
     expect(await errors).toBe('');
+  });
+});
+
+describe('the types', () => {
+  it('are those of the task', async () => {
+    const add = task(import.meta, 'add', async (a: number, b?: number) => a + (b ?? 0));
+    const compiled = async () => {
+      const sum: number = await Process.run(add, [1, 2]);
+      await Process.spawn(add, [sum]);
+      await Process.run(task(import.meta, 'none', () => {}));
+      // @ts-expect-error: an argument is missing
+      await Process.run(add);
+      // @ts-expect-error: of another type
+      new Process(add, ['1']);
+      // @ts-expect-error: one too many
+      await Process.spawn(add, [1, 2, 3]);
+      // @ts-expect-error: a plain function
+      await Process.spawn(() => {});
+      const end: number | null = (await (await Process.spawn(add, [1])).join()).exitCode;
+      // @ts-expect-error: it may run still
+      const late: ProcessExit = await (await Process.spawn(add, [1])).join({ timeoutMs: end ?? 1 });
+      return late;
+    };
+    expect(compiled).toBeTypeOf('function');
   });
 });
 

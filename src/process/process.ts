@@ -280,11 +280,12 @@ export class Process<Args extends unknown[] = never> implements AsyncDisposable 
 
   /**
    * Waits until it has ended.
-   * @returns how it ended; null if it runs still after `timeoutMs`
+   * @returns how it ended
    * @throws {RingwayError} `ERR_RINGWAY_STATE` before it was started
    * @throws {ClosedError} after close()
    */
   join(options?: WaitOptions & { timeoutMs?: undefined }): Promise<ProcessExit>;
+  /** The same with a limit: null if it runs still after `timeoutMs`. */
   join(options?: WaitOptions): Promise<ProcessExit | null>;
   async join(options: WaitOptions = {}): Promise<ProcessExit | null> {
     const { exited } = this.#checkStarted();
@@ -300,6 +301,7 @@ export class Process<Args extends unknown[] = never> implements AsyncDisposable 
    * @throws as join()
    */
   joinSync(options?: SyncWaitOptions & { timeoutMs?: undefined }): ProcessExit;
+  /** The same with a limit: null if it runs still after `timeoutMs`. */
   joinSync(options?: SyncWaitOptions): ProcessExit | null;
   joinSync(options: SyncWaitOptions = {}): ProcessExit | null {
     const child = this.#checkStarted();

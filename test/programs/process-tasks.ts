@@ -1,5 +1,5 @@
 // Tasks that test/process.test.ts runs in processes of their own.
-import { writeSync } from 'node:fs';
+import { spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
 import {
   activeChildren,
@@ -136,9 +136,13 @@ export const loseOutput = task(import.meta, 'loseOutput', async () => {
   process.stderr.destroy();
   return 'done';
 });
-export const tellDescriptors = task(import.meta, 'tellDescriptors', (descriptor: number) =>
-  writeSync(descriptor, 'passed'),
-);
+/** Leaves a program behind that has its end of the channel, and ends. */
+export const leavesDescriptors = task(import.meta, 'leavesDescriptors', (pid: Value<'int32'>) => {
+  const program = ['-e', 'setInterval(() => {}, 1000)'];
+  const left = spawn(process.execPath, program, { stdio: ['ignore', 'ignore', 'ignore', 3], detached: true });
+  pid.set(left.pid as number);
+  process.exit(0);
+});
 
 export const grandparent = task(import.meta, 'grandparent', async (lock: Lock, held: SharedEvent) => {
   await Process.spawn(busyWith, [lock, held]);
