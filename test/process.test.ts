@@ -183,7 +183,7 @@ describe('a process', () => {
     const held = opening(new SharedEvent());
     const controller = new AbortController();
     const run = errorOf(Process.run(tasks.idleWith, [lock, held], { signal: controller.signal }));
-    const other = errorOf(Process.run(tasks.never, [], { signal: controller.signal }));
+    const other = errorOf(Process.run(tasks.waits, [], { signal: controller.signal }));
     await held.wait();
     controller.abort(new Error('enough'));
     expect(await run).toMatchObject({ message: 'enough' });

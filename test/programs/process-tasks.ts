@@ -50,6 +50,8 @@ export const thenDies = task(import.meta, 'thenDies', (byteLength: number) => {
   setImmediate(() => process.kill(process.pid, 'SIGKILL'));
   return new Uint8Array(byteLength).fill(7);
 });
+/** Never returns, nor ends. */
+export const waits = task(import.meta, 'waits', () => new Promise((resolve) => setInterval(resolve, 2 ** 31 - 1)));
 export const forever = task(import.meta, 'forever', () => {
   setInterval(() => {}, 1000);
 });
