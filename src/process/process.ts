@@ -2,6 +2,7 @@
 
 import type { Readable, Writable } from 'node:stream';
 import { arrive } from '../channel/arrivals.js';
+import { structuredCodec as codec } from '../codec/structured.js';
 import { ClosedError, RemoteError, RingwayError } from '../errors.js';
 import { describe } from '../memory/names.js';
 import type { Departure, Route } from '../memory/travel.js';
@@ -15,7 +16,6 @@ import { inWords, type ProcessExit, waitForExitSync } from './exit.js';
 import { checkNotLoading } from './loading.js';
 import { type CheckedProcessOptions, checkProcessOptions, type ProcessOptions, type RunOptions } from './options.js';
 import { addressOf, type Task, type TaskAddress } from './task.js';
-import { codec } from './values.js';
 
 /** How long a process that is disposed of has to follow SIGTERM, before it is killed. */
 const DISPOSE_GRACE_MS = 5_000;
