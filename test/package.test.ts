@@ -54,6 +54,8 @@ describe('the package', () => {
         'isMain',
         'parentProcess',
         'task',
+        'wait',
+        'waitSync',
       ].sort(),
     );
     const all = new Set<unknown>(Object.values(ringway));
@@ -220,6 +222,15 @@ describe('the declarations', () => {
     SharedMemoryOptions: ['byteLength'],
     Value: 'attach createOrAttach whenCreated unlink type value set exchange add compareExchange update'.split(' '),
     NamedValueOptions: 'name type value'.split(' '),
+    Process:
+      'name spawn run start pid alive exitCode signalCode exited stdin stdout stderr join joinSync terminate kill ref unref close'.split(
+        ' ',
+      ),
+    ProcessOptions: 'name killWithParent stdio cwd env execArgv'.split(' '),
+    RunOptions: ['signal'],
+    ProcessExit: 'exitCode signal'.split(' '),
+    CurrentProcess: 'name killWithParent'.split(' '),
+    ParentProcess: 'alive join'.split(' '),
     SharedArray: 'attach createOrAttach whenCreated unlink type length view at set [Symbol.iterator]'.split(' '),
     SegmentOwner: 'backend name handle closed close [Symbol.dispose]'.split(' '),
     Capabilities: 'backend crossProcess reason platform'.split(' '),

@@ -25,6 +25,7 @@ import {
   MpmcRing,
   Pipe,
   Process,
+  type ProcessExit,
   parentProcess,
   RemoteError,
   Semaphore,
@@ -182,7 +183,7 @@ describe('a process', () => {
     const held = opening(new SharedEvent());
     const controller = new AbortController();
     const run = errorOf(Process.run(tasks.idleWith, [lock, held], { signal: controller.signal }));
-    const other = errorOf(Process.run(tasks.never, [], { signal: controller.signal }));
+    const other = errorOf(Process.run(tasks.waits, [], { signal: controller.signal }));
     await held.wait();
     controller.abort(new Error('enough'));
     expect(await run).toMatchObject({ message: 'enough' });
@@ -443,6 +444,13 @@ describe('a process that ends', () => {
     expect(await errors).toMatch(/task "never" of file:.*process-tasks.js never settled in process "Process-\d+"/);
     const run = Process.run(tasks.never, [], { stdio: 'ignore' });
     expect((await errorOf(run)).message).toMatch(/exit code 13/);
+  });
+
+  it('leaves no run waiting, though others have its end of the channel', async () => {
+    const pid = opening(new Value('int32', 0));
+    const run = Process.run(tasks.leavesDescriptors, [pid]);
+    expect((await errorOf(run)).message).toMatch(/ended with exit code 0 before/);
+    process.kill(pid.value, 'SIGKILL');
   });
 
   it('has given its whole result, though it dies at once', async () => {
@@ -767,6 +775,30 @@ describe('a module', () => {
     const errors = text(p.stderr as NodeJS.ReadableStream);
     await p.join();
     expect(await errors).toBe('');
+  });
+});
+
+describe('the types', () => {
+  it('are those of the task', async () => {
+    const add = task(import.meta, 'add', async (a: number, b?: number) => a + (b ?? 0));
+    const compiled = async () => {
+      const sum: number = await Process.run(add, [1, 2]);
+      await Process.spawn(add, [sum]);
+      await Process.run(task(import.meta, 'none', () => {}));
+      // @ts-expect-error: an argument is missing
+      await Process.run(add);
+      // @ts-expect-error: of another type
+      new Process(add, ['1']);
+      // @ts-expect-error: one too many
+      await Process.spawn(add, [1, 2, 3]);
+      // @ts-expect-error: a plain function
+      await Process.spawn(() => {});
+      const end: number | null = (await (await Process.spawn(add, [1])).join()).exitCode;
+      // @ts-expect-error: it may run still
+      const late: ProcessExit = await (await Process.spawn(add, [1])).join({ timeoutMs: end ?? 1 });
+      return late;
+    };
+    expect(compiled).toBeTypeOf('function');
   });
 });
 

@@ -4,6 +4,7 @@
 import { BOOT_URL } from '../boot-url.js';
 import { arrive } from '../channel/arrivals.js';
 import type { Encoded } from '../codec/codec.js';
+import { structuredCodec as codec } from '../codec/structured.js';
 import { RingwayError } from '../errors.js';
 import { describe } from '../memory/names.js';
 import type { Route } from '../memory/travel.js';
@@ -13,7 +14,6 @@ import { BOOT_DESCRIPTOR, BootChannel, type BootRecord, Message, type Refusal } 
 import { becomeChild } from './current.js';
 import { loadedWith } from './loading.js';
 import { findTask } from './task.js';
-import { codec } from './values.js';
 
 /** As Node exits when a top-level await never settles. */
 const EXIT_UNSETTLED = 13;

@@ -16,6 +16,7 @@ export interface CurrentProcess {
 
 /** The process that started this one. */
 export interface ParentProcess {
+  /** What its own parent called it; `MainProcess` if it has none. */
   readonly name: string;
   readonly pid: number;
   /** False once it has ended, however it ended. */

@@ -2,6 +2,7 @@
 
 import type { Readable, Writable } from 'node:stream';
 import { arrive } from '../channel/arrivals.js';
+import { structuredCodec as codec } from '../codec/structured.js';
 import { ClosedError, RemoteError, RingwayError } from '../errors.js';
 import { describe } from '../memory/names.js';
 import type { Departure, Route } from '../memory/travel.js';
@@ -15,7 +16,6 @@ import { inWords, type ProcessExit, waitForExitSync } from './exit.js';
 import { checkNotLoading } from './loading.js';
 import { type CheckedProcessOptions, checkProcessOptions, type ProcessOptions, type RunOptions } from './options.js';
 import { addressOf, type Task, type TaskAddress } from './task.js';
-import { codec } from './values.js';
 
 /** How long a process that is disposed of has to follow SIGTERM, before it is killed. */
 const DISPOSE_GRACE_MS = 5_000;
@@ -280,11 +280,12 @@ export class Process<Args extends unknown[] = never> implements AsyncDisposable 
 
   /**
    * Waits until it has ended.
-   * @returns how it ended; null if it runs still after `timeoutMs`
+   * @returns how it ended
    * @throws {RingwayError} `ERR_RINGWAY_STATE` before it was started
    * @throws {ClosedError} after close()
    */
   join(options?: WaitOptions & { timeoutMs?: undefined }): Promise<ProcessExit>;
+  /** The same with a limit: null if it runs still after `timeoutMs`. */
   join(options?: WaitOptions): Promise<ProcessExit | null>;
   async join(options: WaitOptions = {}): Promise<ProcessExit | null> {
     const { exited } = this.#checkStarted();
@@ -300,6 +301,7 @@ export class Process<Args extends unknown[] = never> implements AsyncDisposable 
    * @throws as join()
    */
   joinSync(options?: SyncWaitOptions & { timeoutMs?: undefined }): ProcessExit;
+  /** The same with a limit: null if it runs still after `timeoutMs`. */
   joinSync(options?: SyncWaitOptions): ProcessExit | null;
   joinSync(options: SyncWaitOptions = {}): ProcessExit | null {
     const child = this.#checkStarted();

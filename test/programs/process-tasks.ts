@@ -1,5 +1,5 @@
 // Tasks that test/process.test.ts runs in processes of their own.
-import { writeSync } from 'node:fs';
+import { spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
 import {
   activeChildren,
@@ -50,6 +50,8 @@ export const thenDies = task(import.meta, 'thenDies', (byteLength: number) => {
   setImmediate(() => process.kill(process.pid, 'SIGKILL'));
   return new Uint8Array(byteLength).fill(7);
 });
+/** Never returns, nor ends. */
+export const waits = task(import.meta, 'waits', () => new Promise((resolve) => setInterval(resolve, 2 ** 31 - 1)));
 export const forever = task(import.meta, 'forever', () => {
   setInterval(() => {}, 1000);
 });
@@ -136,9 +138,13 @@ export const loseOutput = task(import.meta, 'loseOutput', async () => {
   process.stderr.destroy();
   return 'done';
 });
-export const tellDescriptors = task(import.meta, 'tellDescriptors', (descriptor: number) =>
-  writeSync(descriptor, 'passed'),
-);
+/** Leaves a program behind that has its end of the channel, and ends. */
+export const leavesDescriptors = task(import.meta, 'leavesDescriptors', (pid: Value<'int32'>) => {
+  const program = ['-e', 'setInterval(() => {}, 1000)'];
+  const left = spawn(process.execPath, program, { stdio: ['ignore', 'ignore', 'ignore', 3], detached: true });
+  pid.set(left.pid as number);
+  process.exit(0);
+});
 
 export const grandparent = task(import.meta, 'grandparent', async (lock: Lock, held: SharedEvent) => {
   await Process.spawn(busyWith, [lock, held]);
