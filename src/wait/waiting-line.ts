@@ -50,6 +50,11 @@ export class WaitingLine {
     });
   }
 
+  /** Whether operations wait. */
+  get any(): boolean {
+    return this.#waiters.any;
+  }
+
   /** Whether pending operations keep the event loop alive. */
   set referenced(referenced: boolean) {
     this.#waiters.referenced = referenced;
