@@ -1,3 +1,8 @@
+export { type Got, Queue } from './channel/queue.js';
+export type { QueueLease } from './channel/queue-lease.js';
+export type { AttachQueueOptions, NamedQueueOptions, QueueOptions } from './channel/queue-options.js';
+export { QueueSender } from './channel/queue-sender.js';
+export type { CodecOption, CustomCodec } from './codec/option.js';
 export * from './rings.js';
 export {
   type AttachSharedArrayOptions,

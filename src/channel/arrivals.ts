@@ -16,6 +16,8 @@ import { Lock } from '../sync/lock.js';
 import { RLock } from '../sync/rlock.js';
 import { Semaphore } from '../sync/semaphore.js';
 import { SharedEvent } from '../sync/shared-event.js';
+import { Queue } from './queue.js';
+import { QueueSender } from './queue-sender.js';
 
 type Data = SegmentHandle & { description?: unknown };
 
@@ -37,6 +39,8 @@ const CLASSES: Readonly<Record<string, (data: never) => unknown>> = {
   Value: (handle: SegmentHandle) => Value.attach(handle),
   SharedArray: (handle: SegmentHandle) => SharedArray.attach(handle),
   SharedMemory: (handle: SegmentHandle) => SharedMemory.attach(handle),
+  Queue: (handle: SegmentHandle) => Queue.attach(handle),
+  QueueSender: (handle: SegmentHandle) => QueueSender.attach(handle),
 };
 
 /**

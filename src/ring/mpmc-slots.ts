@@ -224,6 +224,15 @@ export class MpmcSlots {
     Atomics.store(this.#words, at, (this.#words[at] & VERSION_MASK) + slotVersionUnit); // A.
   }
 
+  /**
+   * By the owner of a message that was taken: it is done, but the slot not free yet. If we die, it is given back as that of a
+   * writer (S7), and the message does not come again.
+   */
+  finish(slot: number): void {
+    const at = this.#first + slot * this.#stride;
+    Atomics.store(this.#words, at, (this.#words[at] & VERSION_MASK) | this.#owner | slotWriting); // A.
+  }
+
   /** S3, Q1. By its owner: the message is whole and queued. */
   commit(slot: number, byteLength: number): void {
     const at = this.#first + slot * this.#stride;
