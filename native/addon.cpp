@@ -322,12 +322,12 @@ napi_value toJavaScript(napi_env env, const std::shared_ptr<Environment>& enviro
       .set("bodyOffset", segment->shape().bodyOffset);
 }
 
-// create(directory, byteLength, kind, maxParticipants, mode) -> segment | failure
+// create(directory, byteLength, unreservedByteLength, kind, maxParticipants, mode) -> segment | failure
 napi_value create(napi_env env, napi_callback_info info) {
-  const Arguments<5> arguments(env, info);
+  const Arguments<6> arguments(env, info);
   Segment segment;
-  const CreateOptions options{static_cast<uint64_t>(arguments.number(1)), static_cast<Kind>(arguments.u32(2)),
-                              arguments.u32(3), arguments.u32(4)};
+  const CreateOptions options{static_cast<uint64_t>(arguments.number(1)), static_cast<Kind>(arguments.u32(3)),
+                              arguments.u32(4), arguments.u32(5), static_cast<uint64_t>(arguments.number(2))};
   auto failure = Segment::create(arguments.string(0).c_str(), options, segment);
   if (failure) return describe(env, failure);
   return toJavaScript(env, arguments.owner(), std::move(segment), failure);
@@ -402,6 +402,15 @@ napi_value linkCount(napi_env env, napi_callback_info info) {
   const Arguments<1> arguments(env, info);
   const auto segment = arguments.environment().find(arguments.u32(0));
   return toNumber(env, segment == nullptr ? -1 : segment->linkCount());
+}
+
+// reserve(id, byteOffset, byteLength) -> 0 | -errno
+napi_value reserve(napi_env env, napi_callback_info info) {
+  const Arguments<3> arguments(env, info);
+  const auto segment = arguments.environment().find(arguments.u32(0));
+  if (segment == nullptr) return toNumber(env, -EBADF);
+  const auto offset = static_cast<uint64_t>(arguments.number(1));
+  return toNumber(env, segment->reserve(offset, static_cast<uint64_t>(arguments.number(2))));
 }
 
 // alive(id, participantId) -> 1 | 0 | -errno
@@ -760,6 +769,8 @@ napi_value layout(napi_env env, napi_callback_info) {
       RINGWAY_FIELD(ParticipantCounters, parks),
       RINGWAY_FIELD(ParticipantCounters, wakeUps),
       RINGWAY_FIELD(ParticipantCounters, livenessChecks),
+      RINGWAY_FIELD(ParticipantCounters, got),
+      RINGWAY_FIELD(ParticipantCounters, sender),
       {"ParticipantCounters", "next", sizeof(ParticipantCounters)},
       RINGWAY_FIELD(MpmcHeader, slots),
       RINGWAY_FIELD(MpmcHeader, slotByteLength),
@@ -782,6 +793,14 @@ napi_value layout(napi_env env, napi_callback_info) {
       RINGWAY_FIELD(MpmcSlot, position),
       RINGWAY_FIELD(MpmcSlot, deliveries),
       {"MpmcSlot", "payload", sizeof(MpmcSlot)},
+      RINGWAY_FIELD(QueueHeader, maxSize),
+      RINGWAY_FIELD(QueueHeader, blockByteLength),
+      RINGWAY_FIELD(QueueHeader, blocks),
+      RINGWAY_FIELD(QueueHeader, reserved),
+      RINGWAY_FIELD(QueueHeader, sendersEver),
+      RINGWAY_FIELD(QueueHeader, senderChanges),
+      RINGWAY_FIELD(QueueHeader, done),
+      {"QueueHeader", "extents", sizeof(QueueHeader)},
       RINGWAY_FIELD(BroadcastHeader, slots),
       RINGWAY_FIELD(BroadcastHeader, slotByteLength),
       RINGWAY_FIELD(BroadcastHeader, payloadOffset),
@@ -827,6 +846,7 @@ napi_value layout(napi_env env, napi_callback_info) {
       {"Constants", "kindValue", static_cast<size_t>(Kind::value)},
       {"Constants", "kindSharedMemory", static_cast<size_t>(Kind::sharedMemory)},
       {"Constants", "kindSharedArray", static_cast<size_t>(Kind::sharedArray)},
+      {"Constants", "kindQueue", static_cast<size_t>(Kind::queue)},
       {"Constants", "minSpscCapacity", kMinSpscCapacity},
       {"Constants", "maxSpscCapacity", kMaxSpscCapacity},
       {"Constants", "minMpmcSlots", kMinMpmcSlots},
@@ -841,6 +861,9 @@ napi_value layout(napi_env env, napi_callback_info) {
       {"Constants", "slotOwnerShift", kSlotOwnerShift},
       {"Constants", "slotOwnerMask", kSlotOwnerMask},
       {"Constants", "slotVersionUnit", kSlotVersionUnit},
+      {"Constants", "maxArenaBlocks", kMaxArenaBlocks},
+      {"Constants", "senderHere", kSenderHere},
+      {"Constants", "senderSent", kSenderSent},
       {"Constants", "minBroadcastSlots", kMinBroadcastSlots},
       {"Constants", "maxBroadcastSlots", kMaxBroadcastSlots},
       {"Constants", "maxPublishers", kMaxPublishers},
@@ -914,6 +937,7 @@ napi_value initialise(napi_env env, napi_value exports) {
                     {"sweep", sweep},
                     {"space", space},
                     {"linkCount", linkCount},
+                    {"reserve", reserve},
                     {"alive", alive},
                     {"settle", settle},
                     {"wake", wake},

@@ -85,6 +85,14 @@ const configurations = [
   { model: 'value', flags: 'NW=2 BREAK_VALIDATE', breaks: 'B looks again' },
   { model: 'value', flags: 'NW=2 NWRITES=3 BREAK_COUNT', breaks: 'the word counts changes' },
   { model: 'value', flags: 'NW=2 BREAK_SPARE', breaks: 'the copy is not current' },
+  { model: 'arena', flags: 'N=2', shows: 'no block is two messages at once' },
+  { model: 'arena', flags: 'N=2 KILLS=1', shows: 'one killed at any step, recovered or not' },
+  { model: 'arena', flags: 'N=2 BREAK_CHECK', breaks: 'who has announced looks at the others' },
+  { model: 'arena', flags: 'N=2 BREAK_ORDER', breaks: 'it announces before it looks' },
+  { model: 'arena', flags: 'N=2 BREAK_BIT', breaks: 'the bit is announced as well' },
+  { model: 'arena', flags: 'N=2 BREAK_YIELD', breaks: 'a proposal that stays is respected' },
+  { model: 'arena', flags: 'N=2 KILLS=1 BREAK_FINISH', breaks: 'a message is done before its word is cleared' },
+  { model: 'arena', flags: 'N=2 KILLS=1 ROUNDS=2 BREAK_CLEAR', breaks: 'who claims a slot clears its word' },
   { long, model: 'mpmc', flags: 'SLOTS=1 NC=3 NMSG=1 KILLS=1', shows: '3 consumers, one killed' },
   { long, model: 'mpmc', flags: 'NMSG=3 KILLS=1', shows: 'one killed, 3 messages' },
   { long, model: 'mpmc', flags: 'NMSG=2 KILLS=2', shows: 'two killed, more messages' },
@@ -117,6 +125,7 @@ const configurations = [
   },
   { long, model: 'broadcast_room', flags: 'NP=2 NS=1', shows: '2 publishers' },
   { long, model: 'lock', flags: 'KILLS=2 NEWCOMERS=1', shows: 'two killed, a place used again' },
+  { long, model: 'arena', flags: 'N=2 KILLS=1 ROUNDS=2', shows: 'one killed, more messages' },
 ];
 
 let failed = 0;

@@ -10,7 +10,12 @@ export {
 export { Listener, type ListenerOptions, type SocketOptions } from './channel/listener.js';
 export type { SliceOptions } from './channel/outgoing.js';
 export { Pipe, type PipeOptions } from './channel/pipe.js';
+export { type Got, Queue } from './channel/queue.js';
+export type { QueueLease } from './channel/queue-lease.js';
+export type { AttachQueueOptions, NamedQueueOptions, QueueOptions } from './channel/queue-options.js';
+export { QueueSender } from './channel/queue-sender.js';
 export { wait, waitSync } from './channel/wait.js';
+export type { CodecOption, CustomCodec } from './codec/option.js';
 export { type CurrentProcess, currentProcess, type ParentProcess, parentProcess } from './process/current.js';
 export type { ProcessExit } from './process/exit.js';
 export { isMain, type ModuleOrMeta } from './process/main-module.js';

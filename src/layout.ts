@@ -140,6 +140,8 @@ export const ParticipantCounters = {
   parks: 24,
   wakeUps: 32,
   livenessChecks: 40,
+  got: 48,
+  sender: 52,
   next: 128,
 } as const;
 
@@ -165,6 +167,18 @@ export const MpmcHeader = {
 /** Offsets from the slot's start, in bytes. */
 export const MpmcSlot = { state: 0, order: 4, byteLength: 12, position: 16, deliveries: 20, payload: 24 } as const;
 
+/** Offsets from the queue's own header, in bytes; it follows the slots. */
+export const QueueHeader = {
+  maxSize: 0,
+  blockByteLength: 4,
+  blocks: 8,
+  reserved: 128,
+  sendersEver: 256,
+  senderChanges: 260,
+  done: 384,
+  extents: 512,
+} as const;
+
 export const Constants = {
   magic: 0x59415752,
   layoutVersion: 1,
@@ -183,6 +197,7 @@ export const Constants = {
   kindValue: 9,
   kindSharedMemory: 10,
   kindSharedArray: 11,
+  kindQueue: 12,
   minSpscCapacity: 64,
   maxSpscCapacity: 2 ** 30,
   minMpmcSlots: 2,
@@ -197,6 +212,9 @@ export const Constants = {
   slotOwnerShift: 3,
   slotOwnerMask: 0xfff,
   slotVersionUnit: 2 ** 15,
+  maxArenaBlocks: 2 ** 15,
+  senderHere: 1,
+  senderSent: 2,
   minBroadcastSlots: 2,
   maxBroadcastSlots: 2 ** 16,
   maxPublishers: 256,

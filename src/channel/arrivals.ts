@@ -17,6 +17,8 @@ import { RLock } from '../sync/rlock.js';
 import { Semaphore } from '../sync/semaphore.js';
 import { SharedEvent } from '../sync/shared-event.js';
 import { Connection, type ConnectionHandle } from './connection.js'; // Which imports this file: ends carry ends.
+import { Queue } from './queue.js';
+import { QueueSender } from './queue-sender.js';
 
 type Data = SegmentHandle & { description?: unknown };
 
@@ -39,6 +41,8 @@ const CLASSES: Readonly<Record<string, (data: never) => unknown>> = {
   SharedArray: (handle: SegmentHandle) => SharedArray.attach(handle),
   Connection: (handle: ConnectionHandle) => Connection.attach(handle),
   SharedMemory: (handle: SegmentHandle) => SharedMemory.attach(handle),
+  Queue: (handle: SegmentHandle) => Queue.attach(handle),
+  QueueSender: (handle: SegmentHandle) => QueueSender.attach(handle),
 };
 
 /**

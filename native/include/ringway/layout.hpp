@@ -29,6 +29,7 @@ enum class Kind : uint32_t {
   value = 9,
   sharedMemory = 10,
   sharedArray = 11,
+  queue = 12,
 };
 
 inline constexpr uint32_t kMinParticipants = 2;
@@ -160,10 +161,14 @@ inline constexpr uint32_t kPaddingFlag = 1;  // No record: the rest of this lap 
 // What a participant of a ring without roles has done. Only it writes, nobody decides by it; the next holder of the id
 // counts on, so sums stay right.
 //        0   48 counts              participant  binary64 each: pushed, popped, spins, parks, wakeUps, liveness checks
+//       48    4 got                 participant  of a queue: messages that it has got and not yet reported done
+//       52    4 sender              participant  of a queue: kSenderHere, kSenderSent
 struct alignas(kIsolationBytes) ParticipantCounters {
   Atomic<double> pushed, popped, spins, parks, wakeUps, livenessChecks;
+  Atomic<uint32_t> got, sender;  // Cleared when it leaves or is settled: queue.hpp.
 };
-static_assert(sizeof(ParticipantCounters) == kIsolationBytes);
+static_assert(sizeof(ParticipantCounters) == kIsolationBytes && offsetof(ParticipantCounters, got) == 48);
+static_assert(offsetof(ParticipantCounters, sender) == 52);
 
 // Body of Kind::mpmc; the protocol is in mpmc_slots.hpp.
 //        0    4 slots               creator      power of two, kMinMpmcSlots .. kMaxMpmcSlots
@@ -210,6 +215,33 @@ struct MpmcSlot {
   Atomic<uint32_t> state, order[2], byteLength, position, deliveries;
 };
 static_assert(sizeof(MpmcSlot) == 24 && offsetof(MpmcSlot, order) == 4 && offsetof(MpmcSlot, deliveries) == 20);
+
+// Body of Kind::queue; see docs/QUEUE.md. First that of Kind::mpmc, whose slots from maxSize on are never free; behind it, at
+// the next multiple of kIsolationBytes, this header and the extents; the segment ends with the arena.
+//        0    4 maxSize             creator      messages, 1 .. slots
+//        4    4 blockByteLength     creator      unit of the arena, a power of two
+//        8    4 blocks              creator      of the arena, 1 .. kMaxArenaBlocks
+//      128    4 reserved            all          bytes of the arena, from its start, that have memory; only grows
+//      256    4 sendersEver         senders      1: there has been a sender
+//      260    4 senderChanges       senders      how often one was added, wraps
+//      384    8 done                all          event count of who waits for all messages to be done
+//      512    . extents             owners       for each slot, a word: where in the arena its message lies, or 0; then a bit
+//                                                each, 32 to a word: set if its word may be other than 0
+struct QueueHeader {
+  uint32_t maxSize, blockByteLength, blocks;
+  alignas(kIsolationBytes) Atomic<uint32_t> reserved;
+  alignas(kIsolationBytes) Atomic<uint32_t> sendersEver;
+  Atomic<uint32_t> senderChanges;
+  alignas(kIsolationBytes) EventCountWords done;
+};
+static_assert(sizeof(QueueHeader) == 512 && offsetof(QueueHeader, reserved) == 128);
+static_assert(offsetof(QueueHeader, sendersEver) == 256 && offsetof(QueueHeader, senderChanges) == 260);
+static_assert(offsetof(QueueHeader, done) == 384);
+
+// An extent's word: bit 0 is set when nobody contests it any more, then 16 bits for how many blocks, 15 for the first.
+inline constexpr uint32_t kMaxArenaBlocks = 0x8000;
+inline constexpr uint32_t kSenderHere = 1;  // A sender of this participant is open.
+inline constexpr uint32_t kSenderSent = 2;  // One is on its way while the participant's inFlight counts something.
 
 // Body of Kind::broadcast; the protocol is in docs/BROADCAST.md. Behind the header stand the publishers' entries, the
 // subscribers', the cells (one word each) and the slots; broadcast.hpp says how many and where.
