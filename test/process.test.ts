@@ -319,24 +319,28 @@ describe('shared objects', () => {
     await child?.join(); // It has the last handle, and closes it.
   });
 
-  it('move into the child, if there is one of each, and come back if it does not start', async () => {
-    const [ours, theirs] = Pipe<string>();
-    opening(ours);
-    await errorOf(
-      Process.spawn(
-        task(moduleOf(''), 'absent', (_: unknown) => {}),
-        [theirs],
-      ),
-    );
-    expect(theirs.closed).toBe(false);
-    const p = await Process.spawn(tasks.upperCase, [theirs]);
-    expect(() => theirs.trySend('x')).toThrow(new RegExp(`moved to process "${p.name}" \\(pid ${p.pid}\\)`));
-    await ours.send('hello');
-    await ours.send('world');
-    expect([await ours.recv(), await ours.recv()]).toEqual(['HELLO', 'WORLD']);
-    ours.close();
-    expect(await p.join()).toEqual({ exitCode: 0, signal: null });
-  });
+  it.each(['shm', 'pipe', 'unix', 'tcp'] as const)(
+    'move into the child, ends of %s, and come back if it does not start',
+    async (transport) => {
+      const [ours, theirs] = Pipe<string>({ transport });
+      opening(ours);
+      await errorOf(
+        Process.spawn(
+          task(moduleOf(''), 'absent', (_: unknown) => {}),
+          [theirs],
+        ),
+      );
+      await errorOf(Process.spawn(tasks.upperCase, [theirs], { cwd: join(folder, 'nowhere') }));
+      expect(theirs.closed).toBe(false);
+      const p = await Process.spawn(tasks.upperCase, [theirs]);
+      expect(() => theirs.trySend('x')).toThrow(new RegExp(`moved to process "${p.name}" \\(pid ${p.pid}\\)`));
+      await ours.send('hello');
+      await ours.send('world');
+      expect([await ours.recv(), await ours.recv()]).toEqual(['HELLO', 'WORLD']);
+      ours.close();
+      expect(await p.join()).toEqual({ exitCode: 0, signal: null });
+    },
+  );
 
   it('can be waited for together with processes', async () => {
     const [ours, theirs] = Pipe<string>();

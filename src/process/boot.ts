@@ -9,7 +9,7 @@ import { RingwayError } from '../errors.js';
 import { describe } from '../memory/names.js';
 import type { Route } from '../memory/travel.js';
 import { loadNative } from '../native.js';
-import { builtin, nextTurn } from '../runtime.js';
+import { builtin, runtime } from '../runtime.js';
 import { BOOT_DESCRIPTOR, BootChannel, type BootRecord, Message, type Refusal } from './boot-channel.js';
 import { becomeChild } from './current.js';
 import { loadedWith } from './loading.js';
@@ -117,11 +117,7 @@ class Boot {
   #watchForTheEnd(): void {
     let loopWasEmpty = false;
     process.on('beforeExit', () => {
-      loopWasEmpty = true;
-      // Somebody else who listens may go on, and call process.exit() later.
-      nextTurn(() => {
-        loopWasEmpty = false;
-      }, false);
+      loopWasEmpty = true; // process.exit() comes without.
     });
     process.on('exit', (code) => {
       if (!loopWasEmpty || code !== 0 || (this.#stage !== 'loading' && this.#stage !== 'running')) return;
@@ -169,7 +165,9 @@ export async function boot(): Promise<void> {
   const net = builtin<typeof import('node:net')>('node:net') as typeof import('node:net');
   let channel: BootChannel;
   try {
-    channel = new BootChannel(new net.Socket({ fd: BOOT_DESCRIPTOR, readable: true, writable: true }));
+    const socket = new net.Socket({ fd: BOOT_DESCRIPTOR, readable: true, writable: true });
+    if (runtime === 'bun') socket.connect({ fd: BOOT_DESCRIPTOR } as never); // Bun opens it only then.
+    channel = new BootChannel(socket);
   } catch (error) {
     throw new RingwayError(`this module is for processes that Process.spawn() starts`, 'ERR_RINGWAY_STATE', {
       cause: error,
