@@ -3,7 +3,7 @@ import { createHmac } from 'node:crypto';
 import { existsSync, lstatSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect as connectSocket, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { AuthenticationError, connect, Listener, SpscRing } from 'ringway';
+import { AuthenticationError, type Connection, connect, Listener, Pipe, SharedEvent, SpscRing, wait } from 'ringway';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { loadNative } from '../src/native.js';
 import { freshName, opening, segmentDirectory, useOwnDirectory } from './helpers/directory.js';
@@ -177,6 +177,20 @@ for (const { name, address, transport, taken } of FAMILIES) {
       const c = opening(await connect(listener.address));
       await c.send('c');
       expect(await opening(await listener.accept({ timeoutMs: 60_000 })).recv()).toBe('c');
+    });
+
+    it('is waited for with other objects', async () => {
+      const listener = await listen(address());
+      const event = opening(new SharedEvent());
+      expect(await wait([listener, event], { timeoutMs: 5 })).toEqual([]);
+      const waiting = wait([event, listener]);
+      const here = opening(await connect(listener.address));
+      expect(await waiting).toEqual([listener]);
+      const there = opening(await listener.accept({ timeoutMs: 0 }));
+      await there.send(1);
+      expect(await here.recv()).toBe(1);
+      await listener.close();
+      expect(await wait([event, listener])).toEqual([listener]);
     });
 
     it('is iterated until it is closed', async () => {
@@ -402,15 +416,17 @@ describe('the handshake', () => {
   });
 
   it('takes no server that cannot show the key, or says what it should not', async () => {
-    const replies: ((ours: Buffer, theirs: Buffer) => Buffer)[] = [
-      () => message([1], Buffer.alloc(32)),
-      (ours, theirs) => message([1], proof(KEY, 'client', ours, theirs)), // The client's own, reflected.
-      () => message([5]),
-      () => Buffer.from([0, 0, 0, 128]),
-      () => Buffer.from([0, 0, 0, 0, 0, 0, 32, 0]),
-      () => Buffer.from([33, 0]),
+    const replies: [string, (ours: Buffer, theirs: Buffer) => Buffer][] = [
+      ['ERR_RINGWAY_AUTHENTICATION', () => message([1], Buffer.alloc(32))],
+      // The client's own, reflected.
+      ['ERR_RINGWAY_AUTHENTICATION', (client, server) => message([1], proof(KEY, 'client', client, server))],
+      ['ERR_RINGWAY_AUTHENTICATION', (client, server) => message([1], proof('another', 'server', client, server))],
+      ['ERR_RINGWAY_AUTHENTICATION', () => message([5])],
+      ['EPROTO', () => Buffer.from([0, 0, 0, 128])],
+      ['EPROTO', () => Buffer.from([0, 0, 0, 0, 0, 0, 32, 0])],
+      ['ECONNRESET', () => Buffer.from([33, 0])],
     ];
-    for (const reply of replies) {
+    for (const [code, reply] of replies) {
       const server = stranger((socket) => {
         const ours = hello({ flags: 1 });
         socket.write(message(ours));
@@ -422,7 +438,7 @@ describe('the handshake', () => {
       });
       await new Promise<void>((resolve) => server.listen(`${directory}/liar`, resolve));
       const error = await rejectionOf(connect(`unix:${directory}/liar`, { authKey: KEY }));
-      expect(['ERR_RINGWAY_AUTHENTICATION', 'EPROTO', 'ECONNRESET']).toContain(error.code);
+      expect(error.code, error.message).toBe(code);
       await stop(server);
     }
   });
@@ -444,6 +460,43 @@ describe('the handshake', () => {
     expect((await rejectionOf(connection.recv())).code).toBe('ERR_RINGWAY_END');
     expect((await script.end).lines).toEqual(['back', 'ERR_RINGWAY_NO_ADDON']);
   });
+});
+
+it('accepts connections that go on to other processes', async () => {
+  const listener = await listen(`shm:${freshName()}`);
+  const [there, here] = await both(listener);
+  const [a, b] = Pipe<Connection<string>>();
+  opening(a);
+  opening(b);
+  await a.send(there as Connection<string>);
+  const moved = opening(await b.recv());
+  await moved.send('from elsewhere');
+  expect(await here.recv()).toBe('from elsewhere');
+});
+
+it('leaves no descriptors behind', async () => {
+  const count = () => readdirSync('/proc/self/fd').length;
+  const use = async () => {
+    for (const { address } of FAMILIES) {
+      const listener = await listen(address());
+      for (let i = 0; i < 5; i++) {
+        const [there, here] = await both(listener);
+        const socket = bareSocket(listener);
+        await new Promise((resolve) => socket.on('connect', resolve));
+        socket.write('garbage, garbage');
+        await untilClosed(socket);
+        const refused = await rejectionOf(connect(listener.address, { authKey: 'key' }));
+        expect(refused).toBeInstanceOf(AuthenticationError);
+        there.close();
+        here.close();
+      }
+      await listener.close();
+    }
+  };
+  await use(); // What is made once.
+  const before = count();
+  await use();
+  while (count() > before) await new Promise((resolve) => setTimeout(resolve, 1)); // Sockets close in turns of their own.
 });
 
 describe('addresses', () => {
