@@ -9,6 +9,8 @@ export {
 export type { SliceOptions } from './channel/outgoing.js';
 export { Pipe, type PipeOptions } from './channel/pipe.js';
 export * from './rings.js';
+export { type ExposeOptions, expose } from './rpc/expose.js';
+export { type Remote, type RemoteMethod, type RemoteResult, wrap } from './rpc/remote.js';
 export {
   type AttachSharedArrayOptions,
   type NamedSharedArrayOptions,
