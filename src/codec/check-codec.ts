@@ -1,22 +1,16 @@
-import { builtin } from '../runtime.js';
+// What connections need to know of the option `codec`.
+
 import type { ValueCodec } from './codec.js';
+import { type CodecOption as Choice, checkCodec } from './option.js';
+
+export { checkCodec };
+
 export interface CodecOption {
-  codec?: string;
+  /** How values become bytes; both ends must agree. `'structured'` by default. */
+  codec?: Choice;
 }
-export function isNamedCodec(codec: ValueCodec): boolean {
-  return codec.name === 'structured';
-}
-const enc = (b: Uint8Array): any => ({
-  byteLength: b.length,
-  departures: [],
-  copyTo: (t: Uint8Array, o: number, f: number, l: number) => t.set(b.subarray(f, f + l), o),
-  keep: () => enc(b),
-});
-export function checkCodec(_?: unknown): ValueCodec {
-  const v8 = builtin<typeof import('node:v8')>('node:v8')!;
-  return {
-    name: 'structured',
-    encode: (v) => enc(v8.serialize(v)),
-    decode: (m, o, l) => v8.deserialize(m.slice(o, o + l)),
-  };
+
+/** Whether the other end finds the codec by its name alone. */
+export function isNamedCodec({ name }: ValueCodec): boolean {
+  return ['structured', 'json', 'bytes'].includes(name);
 }
