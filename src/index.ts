@@ -1,4 +1,5 @@
 export type { Borrowed } from './channel/borrowed.js';
+export { type ConnectOptions, connect } from './channel/connect.js';
 export {
   Connection,
   type ConnectionHandle,
@@ -6,8 +7,10 @@ export {
   type Received,
   type ReceiveIntoOptions,
 } from './channel/connection.js';
+export { Listener, type ListenerOptions, type SocketOptions } from './channel/listener.js';
 export type { SliceOptions } from './channel/outgoing.js';
 export { Pipe, type PipeOptions } from './channel/pipe.js';
+export { wait, waitSync } from './channel/wait.js';
 export * from './rings.js';
 export { type ExposeOptions, expose } from './rpc/expose.js';
 export { type Remote, type RemoteMethod, type RemoteResult, wrap } from './rpc/remote.js';
@@ -40,3 +43,4 @@ export type {
 export { RLock, type RLockGuard } from './sync/rlock.js';
 export { type NamedSemaphoreOptions, Semaphore, type SemaphoreOptions } from './sync/semaphore.js';
 export { type NamedSharedEventOptions, SharedEvent, type SharedEventOptions } from './sync/shared-event.js';
+export type { Waitable } from './wait/readiness.js';

@@ -10,6 +10,7 @@ import type { FrameChannel, FrameReceiver, FrameSender, Transport } from '../tra
 import { RingChannel } from '../transport/ring-channel.js';
 import { NOT_YET, type NotYet } from '../wait/condition.js';
 import { checkWaitOptions, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
+import { type Readiness, readiness } from '../wait/readiness.js';
 import { settled } from '../wait/waiters.js';
 import { arrive } from './arrivals.js';
 import { type Borrowed, LentFrame, LentMemory } from './borrowed.js';
@@ -333,6 +334,15 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
     }
   }
 
+  /** @internal */
+  get [readiness](): Readiness {
+    return {
+      isReady: () => this.pollSync(),
+      whenReady: (signal) => this.poll({ timeoutMs: Infinity, signal }),
+      blockUntilReady: (timeoutMs) => this.pollSync({ timeoutMs }),
+    };
+  }
+
   /** Values until the end of the stream. */
   async *[Symbol.asyncIterator](): AsyncGenerator<In, void, undefined> {
     for (;;) {
@@ -568,7 +578,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
   // Writes what fits; whether that was all of it. Called again, it goes on.
   #write(message: Outgoing): boolean {
     const sender = this.#sender as FrameSender;
-    if (sender.peerIsKnownGone) throw brokenPipe();
+    if (sender.peerIsGone) throw brokenPipe();
     if (this.#mustDrop) {
       if (!sender.tryWrite(HEADER_BYTES, writeDropped)) return false;
       this.#mustDrop = false;

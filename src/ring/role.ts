@@ -123,7 +123,7 @@ export function takeRoleFrom(role: Role, participantId: number): void {
     );
   }
   throw new RingwayError(
-    `the ${role.name} of ${segment.label} is gone: the process that sent it ended before it was attached`,
+    `the ${role.name} of ${segment.label} is gone: process ${diedPid(role)}, which sent it, ended before it was attached`,
     'ENOENT',
   );
 }

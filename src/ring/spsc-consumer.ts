@@ -4,6 +4,7 @@
 import { EndOfStreamError } from '../errors.js';
 import { Constants, EndCounters, RecordHeader, SpscHeader } from '../layout.js';
 import { NOT_YET, type NotYet } from '../wait/condition.js';
+import { type Readiness, readiness, readinessOf } from '../wait/readiness.js';
 import { checkHandler, checkLimit, type DrainHandler, readInPlace } from './in-place.js';
 import { loadPosition, markAgain, movePosition } from './position.js';
 import { EndState, type RingWaitOptions, type SyncRingWaitOptions } from './ring-end.js';
@@ -199,6 +200,17 @@ export class SpscConsumer extends SpscEnd implements AsyncIterable<Uint8Array> {
   /** Waits until there is a record; takes nothing. Errors as of pop(). */
   ready(options?: RingWaitOptions): Promise<void> {
     return this.waitAsync<void>('ready', options, () => (this.#isReady() ? undefined : NOT_YET));
+  }
+
+  /** @internal */
+  get [readiness](): Readiness {
+    return readinessOf(this);
+  }
+
+  /** @internal Whether ready() would not wait. */
+  isReady(): boolean {
+    this.checkOpen();
+    return this.#isReady() || this.ended;
   }
 
   /** ready() that blocks the thread. */

@@ -36,8 +36,8 @@ interface FrameEnd {
 export interface FrameSender extends FrameEnd {
   /** In bytes. */
   readonly maxFrameByteLength: number;
-  /** Whether the other end is closed or gone, as far as that is known without asking the kernel. */
-  readonly peerIsKnownGone: boolean;
+  /** Whether the other end is closed or its process gone; a death may be noticed a millisecond late. */
+  readonly peerIsGone: boolean;
   /** @returns false if there is no room now; the writer was not called then */
   tryWrite(byteLength: number, writer: FrameWriter): boolean;
 }
