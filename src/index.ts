@@ -14,6 +14,7 @@ export { wait, waitSync } from './channel/wait.js';
 export * from './rings.js';
 export { type ExposeOptions, expose } from './rpc/expose.js';
 export { type Remote, type RemoteMethod, type RemoteResult, wrap } from './rpc/remote.js';
+export { type Served, type ServeOptions, serve } from './rpc/serve.js';
 export {
   type AttachSharedArrayOptions,
   type NamedSharedArrayOptions,

@@ -30,14 +30,19 @@ const DEFAULT_CONCURRENCY = 64;
 // biome-ignore lint/suspicious/noExplicitAny: whatever the connection was for
 export function expose(connection: Connection<any, any>, api: object, options: ExposeOptions = {}): Promise<void> {
   try {
-    if (typeof options !== 'object' || options === null) {
-      throw new TypeError(`expose takes an object with options, not ${describe(options)}`);
-    }
-    const { concurrency = DEFAULT_CONCURRENCY } = options;
-    checkInteger('concurrency', concurrency, 1, MAX_OPEN);
-    const methods = methodsOf(api);
+    const { methods, concurrency } = checkExposed(api, options);
     return Endpoint.of(connection).callee.expose(api, methods, concurrency);
   } catch (error) {
     return Promise.reject(error);
   }
+}
+
+/** @throws {TypeError | RangeError} for what cannot be exposed, or not so */
+export function checkExposed(api: object, options: ExposeOptions) {
+  if (typeof options !== 'object' || options === null) {
+    throw new TypeError(`expose takes an object with options, not ${describe(options)}`);
+  }
+  const { concurrency = DEFAULT_CONCURRENCY } = options;
+  checkInteger('concurrency', concurrency, 1, MAX_OPEN);
+  return { methods: methodsOf(api), concurrency };
 }
