@@ -40,15 +40,21 @@ export function portable(thrown: unknown): Error {
       made.message = `${describe(thrown)} was thrown, which cannot be sent`;
       return made;
     }
-    for (const key of ['name', 'message', 'stack', ...Object.keys(thrown)]) {
+    const keep = (key: string, enumerable: boolean) => {
       const value = (thrown as unknown as Record<string, unknown>)[key];
-      const isSimple = value === null || ['string', 'number', 'boolean', 'bigint'].includes(typeof value);
-      if (isSimple) Object.defineProperty(made, key, { value, configurable: true, writable: true });
-    }
+      if (!isSimple(value)) return;
+      Object.defineProperty(made, key, { value, enumerable, configurable: true, writable: true });
+    };
+    for (const key of ['name', 'message', 'stack']) keep(key, false);
+    for (const key of Object.keys(thrown)) keep(key, true);
   } catch {
     // It has getters that throw. What is there will do.
   }
   return made;
+}
+
+function isSimple(value: unknown): boolean {
+  return value === null || ['string', 'number', 'boolean', 'bigint'].includes(typeof value);
 }
 
 /** Whether a connection ended because somebody left or died: not because of what was sent. */
