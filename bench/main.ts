@@ -31,6 +31,7 @@ import {
   printTable,
   times,
 } from './report.js';
+import { measureRpc } from './rpc.js';
 import { known, middles, perMessage, ratio, type Shown, slicesOf } from './shown.js';
 import { measureStartup } from './startup.js';
 
@@ -41,6 +42,7 @@ const SECTIONS = [
   'mpmc',
   'broadcast',
   'codec',
+  'rpc',
   'recovery',
   'idle',
   'startup',
@@ -320,6 +322,7 @@ async function main(): Promise<void> {
     await run(BROADCAST_STREAMS, printBroadcastStreams);
   }
   if (sections.has('codec')) await measureCodec(plan.benchMs);
+  if (sections.has('rpc')) measured.rpc = await measureRpc(plan.rounds, 2 * plan.warmupMs, 2 * plan.measureMs);
   if (sections.has('recovery')) measured.recovery = await measureRecovery(plan.kills);
   if (sections.has('idle')) {
     measured.idle = await measureIdle(plan.idleSettleMs, plan.idleMs);

@@ -23,6 +23,9 @@ export type { ProcessOptions, ProcessStream, RunOptions } from './process/option
 export { activeChildren, Process } from './process/process.js';
 export { type Task, task } from './process/task.js';
 export * from './rings.js';
+export { type ExposeOptions, expose } from './rpc/expose.js';
+export { type Remote, type RemoteMethod, type RemoteResult, wrap } from './rpc/remote.js';
+export { type Served, type ServeOptions, serve } from './rpc/serve.js';
 export {
   type AttachSharedArrayOptions,
   type NamedSharedArrayOptions,
