@@ -131,6 +131,20 @@ describe('an end in a message that nobody receives any more', () => {
     expect(await left.recv()).toBe('here');
   });
 
+  it('does not move in the middle of a message that was given up: its receiver could not tell', async () => {
+    const [left, right] = openPipe({ capacity: 4096 });
+    await right.sendBytes(new Uint8Array(432)); // With the parts that follow, it leaves no room for a word more.
+    expect(await rejectionOf(right.sendBytes(new Uint8Array(100_000), { timeoutMs: 0 }))).toMatchObject({
+      code: 'ERR_RINGWAY_TIMEOUT',
+    });
+    expect(thrownBy(() => right.handle)).toMatchObject({ code: 'ERR_RINGWAY_STATE' });
+    expect(await left.recvBytes()).toHaveLength(432);
+    expect(await left.poll()).toBe(false); // Takes what has come of it.
+    const moved = opening(Connection.attach<unknown>(right.handle));
+    await moved.send('whole');
+    expect(await left.recv()).toBe('whole');
+  });
+
   it('is closed if the message cannot be received, for whatever else is in it', async () => {
     for (const order of ['before', 'after']) {
       const [carrier, remote] = openPipe();
