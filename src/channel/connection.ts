@@ -836,6 +836,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
   // An end that moves leaves nothing behind.
   #checkIdle(what = 'move'): void {
     this.#checkOpen();
+    if (this.#mustDrop && this.#sender?.tryWrite(HEADER_BYTES, writeDropped)) this.#mustDrop = false;
     const busy =
       this.#sender?.hasWaiting || this.#receiver?.hasWaiting
         ? 'operations are pending'
