@@ -123,6 +123,15 @@ export const BarrierHeader = {
   arrivals: 512,
 } as const;
 
+/**
+ * Offsets from the body's start, in bytes. Starts as a lock's, which is the condition's own lock unless it has been given
+ * another one; a row for each participant follows.
+ */
+export const ConditionHeader = { left: 384, nextRow: 388, rowsEver: 392, rows: 512 } as const;
+
+/** Offsets from the row's start, in bytes; `next` is the distance between rows. */
+export const WaitingRow = { counts: 0, notified: 4, next: 128 } as const;
+
 /** Offsets from the body's start, in bytes. A scalar has no copies. */
 export const ValueHeader = { cell: 0, copies: 128 } as const;
 
@@ -180,6 +189,7 @@ export const Constants = {
   kindLock: 5,
   kindEvent: 6,
   kindBarrier: 7,
+  kindCondition: 8,
   kindValue: 9,
   kindSharedMemory: 10,
   kindSharedArray: 11,
@@ -224,6 +234,7 @@ export const Constants = {
   brokeAction: 5,
   brokeDied: 6,
   brokeClosed: 7,
+  noticeShift: 16,
   valueCopyBits: 13,
   maxSharedByteLength: 2 ** 32 - 2 ** 20,
   paddingFlag: 1,

@@ -37,6 +37,7 @@ describe('the package', () => {
       [
         ...expectedOfRings,
         'Barrier',
+        'Condition',
         'Lock',
         'RLock',
         'Semaphore',
