@@ -79,6 +79,15 @@ const configurations = [
   { model: 'barrier', flags: 'NC=3 WAITS=2 RESETS=0 BREAK_REREAD', breaks: 'arrive() looks at the state again' },
   { model: 'barrier', flags: 'NC=3 WAITS=2 RESETS=0 BREAK_RECORD', breaks: 'reset() writes down what was broken' },
   { model: 'barrier', flags: 'NC=2 WAITS=2 KEPT=1 BREAK_RECHECK', breaks: 'reset() looks at the state again' },
+  { model: 'condition', flags: 'NW=3', shows: '3 waiters: no notice is lost or made up' },
+  { model: 'condition', flags: 'NW=2 NOTICES=2 GIVEUPS=2', shows: 'waits are given up at any step' },
+  { model: 'condition', flags: 'NW=2 KILLS=2', shows: 'two killed at any step' },
+  { model: 'condition', flags: 'NW=2 GIVEUPS=1 KILLS=1', shows: 'one killed, one given up' },
+  { model: 'condition', flags: 'NW=2 GIVEUPS=1 BREAK_LEAVE', breaks: 'who gives up passes on' },
+  { model: 'condition', flags: 'NW=2 KILLS=1 BREAK_KEEP', breaks: 'the dead leave their notices' },
+  { model: 'condition', flags: 'NW=2 KILLS=1 BREAK_LOOK', breaks: 'waiters ask who lives' },
+  { model: 'condition', flags: 'NW=2 KILLS=1 BREAK_TELL', breaks: 'who finds notices left tells' },
+  { model: 'condition', flags: 'NW=3 KILLS=2 BREAK_ORDER', breaks: 'a notice is given first, then taken' },
   { model: 'value', flags: 'NW=2', shows: '2 writers, a reader: no record is torn, no change lost' },
   { model: 'value', flags: 'NW=2 NWRITES=1 NREADS=0 KILLS=2', shows: 'two killed, their copies used again' },
   { model: 'value', flags: 'NW=2 NWRITES=1 KILLS=1', shows: 'one killed, a reader' },
@@ -116,6 +125,7 @@ const configurations = [
     breaks: 'P4 looks at the cell again',
   },
   { long, model: 'broadcast_room', flags: 'NP=2 NS=1', shows: '2 publishers' },
+  { long, model: 'condition', flags: 'NW=3 GIVEUPS=1 KILLS=2', shows: 'three waiters, two killed, one given up' },
   { long, model: 'lock', flags: 'KILLS=2 NEWCOMERS=1', shows: 'two killed, a place used again' },
 ];
 
