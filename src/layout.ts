@@ -133,10 +133,10 @@ export const ConditionHeader = { left: 384, nextRow: 388, rowsEver: 392, rows: 5
 export const WaitingRow = { counts: 0, notified: 4, next: 128 } as const;
 
 /** Offsets from the body's start, in bytes. A scalar has no copies. */
-export const ValueHeader = { cell: 0, copies: 128 } as const;
+export const ValueHeader = { cell: 0, lock: 8, copies: 128 } as const;
 
 /** Offsets from the body's start, in bytes. */
-export const SharedArrayHeader = { length: 0, elements: 128 } as const;
+export const SharedArrayHeader = { length: 0, lock: 4, elements: 128 } as const;
 
 /** Offsets from the record's start, in bytes. */
 export const RecordHeader = { byteLength: 0, flags: 4, payload: 8 } as const;

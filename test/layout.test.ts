@@ -318,7 +318,7 @@ describe('an image of a segment', () => {
     // Changed once, so that one of the creator's copies has the first value and the other one the second.
     value: {
       make: (backend) => {
-        const made = new Value(Sample, sample, { backend, maxParticipants: PARTICIPANTS });
+        const made = new Value(Sample, sample, { backend, maxParticipants: PARTICIPANTS, lock: false });
         made.update((value) => ({ ...value, a: 3 }));
         return made;
       },
@@ -329,17 +329,30 @@ describe('an image of a segment', () => {
       },
     },
     'value-scalar': {
-      make: (backend) => new Value('float64', -0.1, { backend, maxParticipants: PARTICIPANTS }),
+      make: (backend) => new Value('float64', -0.1, { backend, maxParticipants: PARTICIPANTS, lock: false }),
       check: (name) => {
         using opened = Value.attach(name);
         expect(opened).toMatchObject({ type: 'float64', value: -0.1 });
       },
     },
     'shared-array': {
-      make: (backend) => new SharedArray('int16', [1, -2, 32767], { backend, maxParticipants: PARTICIPANTS }),
+      make: (backend) =>
+        new SharedArray('int16', [1, -2, 32767], { backend, maxParticipants: PARTICIPANTS, lock: false }),
       check: (name) => {
         using opened = SharedArray.attach(name);
         expect([opened.type, [...opened]]).toEqual(['int16', [1, -2, 32767]]);
+      },
+    },
+    // Its lock was held when its owner closed it.
+    'value-locked': {
+      make: (backend) => {
+        const made = new Value('uint8', 7, { backend, maxParticipants: PARTICIPANTS });
+        void made.withLock(() => new Promise(() => {})).catch(() => {});
+        return made;
+      },
+      check: (name) => {
+        using opened = Value.attach(name, { lock: true as never });
+        expect([opened.value, opened.withLockSync((guard) => guard.ownerDied)]).toEqual([7, true]);
       },
     },
     'shared-memory': {

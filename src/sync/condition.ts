@@ -36,7 +36,7 @@ import type { Hold } from './hold.js';
 import { Lock } from './lock.js';
 import type { LockGuard } from './lock-guard.js';
 import type { LockWaitOptions, OwnerDiedOptions, SyncLockWaitOptions } from './lock-handle.js';
-import { checkLock, checkReference, openReferred, referTo } from './lock-reference.js';
+import { checkLock, checkReference, departWith, openReferred, referTo, type WithLock } from './lock-reference.js';
 import { conditionByteLength, Notices, type Woken } from './notices.js';
 import { formatOwnership, Ownership } from './ownership.js';
 import { RLock } from './rlock.js';
@@ -57,9 +57,7 @@ export interface NamedConditionOptions extends ConditionOptions, ConditionAttach
 }
 
 /** Leads to a condition, and to its lock if that is not its own. */
-export type ConditionHandle = SegmentHandle & {
-  lock?: SegmentHandle;
-};
+export type ConditionHandle = WithLock<SegmentHandle>;
 
 /**
  * Where those who have a lock wait until others have changed what it protects, and notify them. Several conditions can
@@ -185,26 +183,7 @@ export class Condition implements Disposable, Awaitable {
   /** @internal */
   [travels](route: Route): Departure {
     const own = departureOf(this.#segment, route);
-    if (this.#has === 'its own lock') return own;
-    let lock: Departure;
-    try {
-      lock = this.#lock[travels](route);
-    } catch (error) {
-      own.unsent();
-      throw error;
-    }
-    return {
-      kind: own.kind,
-      data: { ...(own.data as object), lock: lock.data },
-      sent() {
-        own.sent();
-        lock.sent();
-      },
-      unsent() {
-        own.unsent();
-        lock.unsent();
-      },
-    };
+    return this.#has === 'its own lock' ? own : departWith(this.#lock, own, route);
   }
 
   /** Whether this handle was closed. */

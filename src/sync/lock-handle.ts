@@ -72,7 +72,7 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
     this.#segment = segment;
     this.#waiters = new Waiters(ownership);
     this.#spin = new AdaptiveSpin(ownership.mode, LONGEST_SPIN_MS);
-    collected.register(this, { segment, ownership }, this);
+    (ownership.inside ? collectedInside : collected).register(this, { segment, ownership }, this);
   }
 
   /** @internal The class, where a message carries the lock. */
@@ -209,11 +209,11 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
    */
   close(): void {
     if (this.closed) return;
-    collected.unregister(this);
+    (this.#ownership.inside ? collectedInside : collected).unregister(this);
     this.#hold = undefined;
     this.#waiters.close(`${this.label} was closed`);
     this.#ownership.close();
-    this.#segment.close();
+    if (!this.#ownership.inside) this.#segment.close();
   }
 
   [Symbol.dispose](): void {
@@ -382,6 +382,13 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
 const collected = closesWhenCollected<{ segment: Segment; ownership: Ownership }>(({ segment, ownership }) => {
   if (!segment.closed) ownership.close();
 });
+
+// The segment goes when that does which it belongs to, and perhaps not before the last view of it.
+const collectedInside = new FinalizationRegistry<{ segment: Segment; ownership: Ownership }>(
+  ({ segment, ownership }) => {
+    if (!segment.closed) ownership.close();
+  },
+);
 
 /** Whether an abandoned lock is to be left alone. */
 export function heedsMark(options: OwnerDiedOptions | undefined): boolean {

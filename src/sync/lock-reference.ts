@@ -3,8 +3,12 @@
 import { CorruptSegmentError, RingwayError } from '../errors.js';
 import { describe } from '../memory/names.js';
 import type { SegmentHandle } from '../memory/segment.js';
+import { type Departure, type Route, travels } from '../memory/travel.js';
 import { Lock } from './lock.js';
 import { RLock } from './rlock.js';
+
+/** A handle of something, and of the lock that goes with it if that is not its own. */
+export type WithLock<Handle extends SegmentHandle> = Handle & { lock?: SegmentHandle };
 
 /** As it stands in the segment's description. */
 export interface LockReference {
@@ -29,6 +33,29 @@ export function referTo(lock: Lock | RLock): LockReference {
   const { handle } = lock;
   const found = handle.backend === 'shm' ? { name: handle.name, pid: handle.pid } : { name: '', pid: 0 };
   return { kind: lock instanceof RLock ? 'RLock' : 'Lock', ...found, uniqueId: lock.uniqueId };
+}
+
+/** How something travels whose lock goes with it. */
+export function departWith(lock: Lock | RLock, own: Departure, route: Route): Departure {
+  let departure: Departure;
+  try {
+    departure = lock[travels](route);
+  } catch (error) {
+    own.unsent();
+    throw error;
+  }
+  return {
+    kind: own.kind,
+    data: { ...(own.data as object), lock: departure.data },
+    sent() {
+      own.sent();
+      departure.sent();
+    },
+    unsent() {
+      own.unsent();
+      departure.unsent();
+    },
+  };
 }
 
 /** @throws {CorruptSegmentError} if that is no reference */

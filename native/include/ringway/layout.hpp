@@ -389,23 +389,27 @@ inline constexpr uint32_t kNoticeShift = 16;
 //        0    8 cell                all          a scalar: its value, in the first 4 bytes unless it has 8; a record: the
 //                                                number of the current copy in the low kValueCopyBits bits, above them
 //                                                how many there have been
+//        8    4 lock                creator      where its own lock is, a LockHeader, from the body's start; 0: it has none
 //      128    . copies              participants a record only: two for each participant, in order, each rounded up to
 //                                                kIsolationBytes; written by that participant alone
 struct ValueHeader {
   alignas(kIsolationBytes) Atomic<uint64_t> cell;
+  uint32_t lock;
 };
-static_assert(sizeof(ValueHeader) == 128);
+static_assert(sizeof(ValueHeader) == 128 && offsetof(ValueHeader, lock) == 8);
 
 inline constexpr uint32_t kValueCopyBits = 13;
 static_assert(2 * kMaxParticipants <= uint32_t{1} << kValueCopyBits);
 
 // Body of Kind::sharedArray; the type of its elements is the segment's description.
 //        0    4 length              creator      how many elements
+//        4    4 lock                creator      as of a value
 //      128    . elements            all
 struct SharedArrayHeader {
   alignas(kIsolationBytes) uint32_t length;
+  uint32_t lock;
 };
-static_assert(sizeof(SharedArrayHeader) == 128);
+static_assert(sizeof(SharedArrayHeader) == 128 && offsetof(SharedArrayHeader, lock) == 4);
 
 // Longest body of Kind::sharedMemory (which is nothing but its bytes), value and sharedArray: with all that stands around
 // it, what one typed array spans in every supported runtime.

@@ -178,11 +178,9 @@ inline void clearParticipant(std::byte* base, const SegmentShape& shape, uint32_
     broadcast.leave(id, died ? RolePhase::died : RolePhase::closed, entry.pid.load(std::memory_order_relaxed));
   }
   if (shape.kind == Kind::condition) leaveNotices(id, body, byteLength, shape.maxParticipants);
-  // A condition starts with its own lock.
-  if ((shape.kind == Kind::lock || shape.kind == Kind::condition) && byteLength >= sizeof(LockHeader)) {
-    auto& lock = *reinterpret_cast<LockHeader*>(body);
+  if (LockHeader* lock = lockIn(shape.kind, body, byteLength)) {
     // Whoever leaves with the lock has not released it either. Killed between the two, we leave sleepers to their limit.
-    if (abandonLock(lock, id, entry)) EventCount(lock.released).notify();
+    if (abandonLock(*lock, id, entry)) EventCount(lock->released).notify();
   }
 }
 
