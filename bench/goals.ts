@@ -3,6 +3,7 @@
 import type { IdleResult } from './idle.js';
 import type { RecoveryResult } from './recovery.js';
 import { figures, printTable } from './report.js';
+import { AT_ONCE, type RpcResult, rpcRatio } from './rpc.js';
 import { ratio, type Shown, slicesOf } from './shown.js';
 import type { StartupResult } from './startup.js';
 
@@ -14,6 +15,7 @@ export interface Measured {
   queues?: Shown;
   records?: Shown;
   publishing: { block?: Shown; overwrite?: Shown };
+  rpc?: readonly RpcResult[];
   recovery?: readonly RecoveryResult[];
   idle?: IdleResult[];
   startup?: StartupResult;
@@ -58,6 +60,10 @@ export function printGoals(measured: Measured): void {
       const reading = when === 'after' ? 'between bursts' : 'all the time';
       goal(`publishing, '${onSlow}', 64 subscribers that read ${reading}, to one`, flat, true, 1.2, 'x');
     }
+  }
+  for (const atOnce of AT_ONCE) {
+    const faster = rpcRatio(measured.rpc, 'net', atOnce);
+    goal(`calls in another process, ${atOnce} at once, speed to a unix socket`, faster, false, 5, 'x');
   }
   for (const { label, medianMs } of recovery ?? [{ label: '', medianMs: NaN }]) {
     goal(`going on after a SIGKILL, median: ${label}`, medianMs, true, 50, 'ms');

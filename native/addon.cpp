@@ -322,12 +322,12 @@ napi_value toJavaScript(napi_env env, const std::shared_ptr<Environment>& enviro
       .set("bodyOffset", segment->shape().bodyOffset);
 }
 
-// create(directory, byteLength, kind, maxParticipants, mode) -> segment | failure
+// create(directory, byteLength, unreservedByteLength, kind, maxParticipants, mode) -> segment | failure
 napi_value create(napi_env env, napi_callback_info info) {
-  const Arguments<5> arguments(env, info);
+  const Arguments<6> arguments(env, info);
   Segment segment;
-  const CreateOptions options{static_cast<uint64_t>(arguments.number(1)), static_cast<Kind>(arguments.u32(2)),
-                              arguments.u32(3), arguments.u32(4)};
+  const CreateOptions options{static_cast<uint64_t>(arguments.number(1)), static_cast<Kind>(arguments.u32(3)),
+                              arguments.u32(4), arguments.u32(5), static_cast<uint64_t>(arguments.number(2))};
   auto failure = Segment::create(arguments.string(0).c_str(), options, segment);
   if (failure) return describe(env, failure);
   return toJavaScript(env, arguments.owner(), std::move(segment), failure);
@@ -402,6 +402,15 @@ napi_value linkCount(napi_env env, napi_callback_info info) {
   const Arguments<1> arguments(env, info);
   const auto segment = arguments.environment().find(arguments.u32(0));
   return toNumber(env, segment == nullptr ? -1 : segment->linkCount());
+}
+
+// reserve(id, byteOffset, byteLength) -> 0 | -errno
+napi_value reserve(napi_env env, napi_callback_info info) {
+  const Arguments<3> arguments(env, info);
+  const auto segment = arguments.environment().find(arguments.u32(0));
+  if (segment == nullptr) return toNumber(env, -EBADF);
+  const auto offset = static_cast<uint64_t>(arguments.number(1));
+  return toNumber(env, segment->reserve(offset, static_cast<uint64_t>(arguments.number(2))));
 }
 
 // alive(id, participantId) -> 1 | 0 | -errno
@@ -747,9 +756,18 @@ napi_value layout(napi_env env, napi_callback_info) {
       RINGWAY_FIELD(BarrierHeader, ended),
       RINGWAY_FIELD(BarrierHeader, broken),
       {"BarrierHeader", "arrivals", sizeof(BarrierHeader)},
+      RINGWAY_FIELD(ConditionHeader, left),
+      RINGWAY_FIELD(ConditionHeader, nextRow),
+      RINGWAY_FIELD(ConditionHeader, rowsEver),
+      {"ConditionHeader", "rows", sizeof(ConditionHeader)},
+      RINGWAY_FIELD(WaitingRow, counts),
+      RINGWAY_FIELD(WaitingRow, notified),
+      {"WaitingRow", "next", sizeof(WaitingRow)},
       RINGWAY_FIELD(ValueHeader, cell),
+      RINGWAY_FIELD(ValueHeader, lock),
       {"ValueHeader", "copies", sizeof(ValueHeader)},
       RINGWAY_FIELD(SharedArrayHeader, length),
+      RINGWAY_FIELD(SharedArrayHeader, lock),
       {"SharedArrayHeader", "elements", sizeof(SharedArrayHeader)},
       RINGWAY_FIELD(RecordHeader, byteLength),
       RINGWAY_FIELD(RecordHeader, flags),
@@ -760,6 +778,8 @@ napi_value layout(napi_env env, napi_callback_info) {
       RINGWAY_FIELD(ParticipantCounters, parks),
       RINGWAY_FIELD(ParticipantCounters, wakeUps),
       RINGWAY_FIELD(ParticipantCounters, livenessChecks),
+      RINGWAY_FIELD(ParticipantCounters, got),
+      RINGWAY_FIELD(ParticipantCounters, sender),
       {"ParticipantCounters", "next", sizeof(ParticipantCounters)},
       RINGWAY_FIELD(MpmcHeader, slots),
       RINGWAY_FIELD(MpmcHeader, slotByteLength),
@@ -782,6 +802,14 @@ napi_value layout(napi_env env, napi_callback_info) {
       RINGWAY_FIELD(MpmcSlot, position),
       RINGWAY_FIELD(MpmcSlot, deliveries),
       {"MpmcSlot", "payload", sizeof(MpmcSlot)},
+      RINGWAY_FIELD(QueueHeader, maxSize),
+      RINGWAY_FIELD(QueueHeader, blockByteLength),
+      RINGWAY_FIELD(QueueHeader, blocks),
+      RINGWAY_FIELD(QueueHeader, reserved),
+      RINGWAY_FIELD(QueueHeader, sendersEver),
+      RINGWAY_FIELD(QueueHeader, senderChanges),
+      RINGWAY_FIELD(QueueHeader, done),
+      {"QueueHeader", "extents", sizeof(QueueHeader)},
       RINGWAY_FIELD(BroadcastHeader, slots),
       RINGWAY_FIELD(BroadcastHeader, slotByteLength),
       RINGWAY_FIELD(BroadcastHeader, payloadOffset),
@@ -824,9 +852,11 @@ napi_value layout(napi_env env, napi_callback_info) {
       {"Constants", "kindLock", static_cast<size_t>(Kind::lock)},
       {"Constants", "kindEvent", static_cast<size_t>(Kind::event)},
       {"Constants", "kindBarrier", static_cast<size_t>(Kind::barrier)},
+      {"Constants", "kindCondition", static_cast<size_t>(Kind::condition)},
       {"Constants", "kindValue", static_cast<size_t>(Kind::value)},
       {"Constants", "kindSharedMemory", static_cast<size_t>(Kind::sharedMemory)},
       {"Constants", "kindSharedArray", static_cast<size_t>(Kind::sharedArray)},
+      {"Constants", "kindQueue", static_cast<size_t>(Kind::queue)},
       {"Constants", "minSpscCapacity", kMinSpscCapacity},
       {"Constants", "maxSpscCapacity", kMaxSpscCapacity},
       {"Constants", "minMpmcSlots", kMinMpmcSlots},
@@ -841,6 +871,9 @@ napi_value layout(napi_env env, napi_callback_info) {
       {"Constants", "slotOwnerShift", kSlotOwnerShift},
       {"Constants", "slotOwnerMask", kSlotOwnerMask},
       {"Constants", "slotVersionUnit", kSlotVersionUnit},
+      {"Constants", "maxArenaBlocks", kMaxArenaBlocks},
+      {"Constants", "senderHere", kSenderHere},
+      {"Constants", "senderSent", kSenderSent},
       {"Constants", "minBroadcastSlots", kMinBroadcastSlots},
       {"Constants", "maxBroadcastSlots", kMaxBroadcastSlots},
       {"Constants", "maxPublishers", kMaxPublishers},
@@ -868,6 +901,7 @@ napi_value layout(napi_env env, napi_callback_info) {
       {"Constants", "brokeAction", static_cast<size_t>(BreakCause::action)},
       {"Constants", "brokeDied", static_cast<size_t>(BreakCause::died)},
       {"Constants", "brokeClosed", static_cast<size_t>(BreakCause::closed)},
+      {"Constants", "noticeShift", kNoticeShift},
       {"Constants", "valueCopyBits", kValueCopyBits},
       {"Constants", "maxSharedByteLength", kMaxSharedByteLength},
       {"Constants", "paddingFlag", kPaddingFlag},
@@ -914,6 +948,7 @@ napi_value initialise(napi_env env, napi_value exports) {
                     {"sweep", sweep},
                     {"space", space},
                     {"linkCount", linkCount},
+                    {"reserve", reserve},
                     {"alive", alive},
                     {"settle", settle},
                     {"wake", wake},

@@ -56,6 +56,7 @@ export interface Native {
   create(
     directory: string,
     byteLength: number,
+    unreservedByteLength: number,
     kind: number,
     maxParticipants: number,
     mode: number,
@@ -69,6 +70,7 @@ export interface Native {
   sweep(directory: string): number;
   space(directory: string): { total: number; free: number };
   linkCount(id: number): number;
+  reserve(id: number, byteOffset: number, byteLength: number): number;
   alive(id: number, participantId: number): number;
   settle(id: number, participantId: number): number;
   wake(id: number, sequenceOffset: number): void;

@@ -5,7 +5,7 @@ import { type CodecOptions, checkCodec, isBuiltIn } from '../codec/option.js';
 import { ClosedError, EndOfStreamError, MessageSizeError, RingwayError, TimeoutError } from '../errors.js';
 import { describe } from '../memory/names.js';
 import { checkInteger } from '../memory/shared-object.js';
-import { type Departure, type Route, travels } from '../memory/travel.js';
+import { type Arrive, type Departure, type Route, travels } from '../memory/travel.js';
 import type { FrameChannel, FrameReceiver, FrameSender, Transport } from '../transport/frames.js';
 import { KernelChannel } from '../transport/kernel.js';
 import { RingChannel } from '../transport/ring-channel.js';
@@ -51,6 +51,16 @@ export interface ConnectionOptions {
   maxMessageByteLength: number;
 }
 
+/**
+ * What else travels in the values of a connection that has an owner.
+ * @internal
+ */
+export interface Extras {
+  departureOf: NonNullable<Route['departureOf']>;
+  /** Makes what Connection's own classes do not. */
+  arrive(kind: string, data: unknown, others: Arrive): unknown;
+}
+
 /** What takes a message that has arrived: `owned` memory is its to keep. Throws what leaves the message where it is. */
 type Taker<Result> = (
   kind: MessageKind,
@@ -72,7 +82,10 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
   readonly #receiver: FrameReceiver | undefined;
   readonly #codec: ValueCodec;
   readonly #maxByteLength: number;
-  readonly #route: Route;
+  #route: Route;
+  #arrive: Arrive = arrive;
+  // Whose the connection is, if not the user's own.
+  #owner: string | undefined;
   // Why nothing can be done here any more; undefined as long as something can.
   #gone: string | undefined;
   // The other end has the beginning of a message that will not be continued.
@@ -414,6 +427,74 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
     return this;
   }
 
+  // ---- For the layer above. A connection that it owns is used through these alone.
+
+  /**
+   * Takes the connection over for good: send(), recv() and so on throw from here on.
+   * @param owner - who it is, for messages
+   * @throws {RingwayError} `ERR_RINGWAY_STATE` if it cannot both send and receive, or is in use; `ERR_RINGWAY_SHAPE` with
+   *   a codec that is not the default one
+   * @internal
+   */
+  own(owner: string, extras: Extras): void {
+    this.#checkIdle('be taken over');
+    if (!this.readable || !this.writable) {
+      const does = this.readable ? 'receives' : 'sends';
+      throw new RingwayError(
+        `${owner} need a connection that sends and receives; this end only ${does}: make it with duplex: true`,
+        'ERR_RINGWAY_STATE',
+      );
+    }
+    if (this.#codec.name !== 'structured') {
+      throw new RingwayError(
+        `${owner} need a connection with the codec 'structured', not ${describe(this.#codec.name)}`,
+        'ERR_RINGWAY_SHAPE',
+      );
+    }
+    this.#owner = owner;
+    this.#route = { ...this.#route, departureOf: extras.departureOf };
+    this.#arrive = (kind, data) => extras.arrive(kind, data, arrive);
+  }
+
+  /**
+   * A value as a message that dispatch() sends. Valid until the next one is made, unless kept.
+   * @internal
+   */
+  prepare(value: unknown): Outgoing {
+    this.#checkNotGone(); // An object in the value would be on its way already.
+    return new OutgoingValue(this.#codec.encode(value, this.#route));
+  }
+
+  /**
+   * Sends a message.
+   * @returns undefined if it is on its way, which needs no promise; else when it is. Errors as of send()
+   * @internal
+   */
+  dispatch(message: Outgoing): Promise<void> | undefined {
+    this.#checkNotGone();
+    return this.#dispatch('send', message, undefined);
+  }
+
+  /** recv() whose errors are the channel's. @internal */
+  receive(): Promise<unknown> {
+    this.#checkNotGone();
+    return (this.#receiver as FrameReceiver).until('recv', undefined, this.#attemptValue);
+  }
+
+  /** receive() of what is there. @internal */
+  tryReceive(): unknown {
+    this.#checkNotGone();
+    return this.#attemptValue();
+  }
+
+  readonly #attemptValue = (): unknown => this.#read(this.#maxByteLength, 0, this.#takeValue);
+
+  /** Whether receive() keeps the process alive. @internal */
+  set receiveReferenced(referenced: boolean) {
+    if (referenced) this.#receiver?.ref();
+    else this.#receiver?.unref();
+  }
+
   /** @internal What console.log() shows. */
   [Symbol.for('nodejs.util.inspect.custom')](): string {
     const does = [this.readable ? 'receives' : '', this.writable ? 'sends' : ''].filter(Boolean).join(', ');
@@ -431,12 +512,17 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
   }
 
   #send(what: string, message: Outgoing, options: WaitOptions | undefined): Promise<void> {
-    const sender = this.#writing();
+    this.#writing();
+    return this.#dispatch(what, message, options) ?? settled(undefined);
+  }
+
+  #dispatch(what: string, message: Outgoing, options: WaitOptions | undefined): Promise<void> | undefined {
+    const sender = this.#sender as FrameSender;
     try {
       if (options !== undefined) checkWaitOptions(options);
       if (!sender.hasWaiting && !options?.signal?.aborted && this.#write(message)) {
         message.arrives();
-        return settled(undefined);
+        return undefined;
       }
     } catch (error) {
       this.#giveUp(message);
@@ -686,7 +772,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
   readonly #takeValue: Taker<unknown> = (kind, memory, byteOffset, byteLength, owned) => {
     if (kind === MessageKind.bytes) return takeBytes(kind, memory, byteOffset, byteLength, owned);
     try {
-      return this.#codec.decode(memory, byteOffset, byteLength, arrive, owned);
+      return this.#codec.decode(memory, byteOffset, byteLength, this.#arrive, owned);
     } catch (error) {
       this.#failure = { error }; // It is consumed: it would fail again and again.
       return undefined;
@@ -736,11 +822,17 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
   }
 
   #checkOpen(): void {
+    this.#checkNotGone();
+    if (this.#owner === undefined) return;
+    throw new RingwayError(`this end of the connection belongs to ${this.#owner}`, 'ERR_RINGWAY_STATE');
+  }
+
+  #checkNotGone(): void {
     if (this.#gone !== undefined) throw new ClosedError(`this end of the connection ${this.#gone}`);
   }
 
   // An end that moves leaves nothing behind.
-  #checkIdle(): void {
+  #checkIdle(what = 'move'): void {
     this.#checkOpen();
     const busy =
       this.#sender?.hasWaiting || this.#receiver?.hasWaiting
@@ -749,7 +841,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
           ? `${this.#arriving.byteLength} bytes of a message have been received in part`
           : undefined;
     if (busy === undefined) return;
-    throw new RingwayError(`this end of the connection cannot move while ${busy}`, 'ERR_RINGWAY_STATE');
+    throw new RingwayError(`this end of the connection cannot ${what} while ${busy}`, 'ERR_RINGWAY_STATE');
   }
 }
 

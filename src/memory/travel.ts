@@ -8,6 +8,8 @@ export interface Route {
   readonly label: string;
   /** Takes a descriptor of this process along; absent where none can travel. The receiver finds it by the number. */
   readonly passDescriptor?: (descriptor: number) => number;
+  /** How an object that is not ours and cannot be copied travels here; absent, or undefined, where it cannot. */
+  readonly departureOf?: (object: object) => Departure | undefined;
 }
 
 /** A shared object on its way. Exactly one of the two calls follows. */

@@ -50,6 +50,7 @@ export class SocketEnd {
       this.source.end();
       this.sink.wake();
     });
+    if (socket.readableEnded || socket.destroyed) this.source.end();
     if (this.#halves === 0) socket.destroy();
     this.source.wake();
     this.sink.wake();
