@@ -3,6 +3,7 @@
 import type { IdleResult } from './idle.js';
 import type { RecoveryResult } from './recovery.js';
 import { figures, printTable } from './report.js';
+import { AT_ONCE, type RpcResult, rpcRatio } from './rpc.js';
 import { ratio, type Shown, slicesOf } from './shown.js';
 import type { StartupResult } from './startup.js';
 
@@ -15,6 +16,7 @@ export interface Measured {
   records?: Shown;
   objects?: Shown;
   publishing: { block?: Shown; overwrite?: Shown };
+  rpc?: readonly RpcResult[];
   recovery?: readonly RecoveryResult[];
   idle?: IdleResult[];
   startup?: StartupResult;
@@ -65,6 +67,10 @@ export function printGoals(measured: Measured): void {
       goal(`publishing, '${onSlow}', 64 subscribers that read ${reading}, to one`, flat, true, 1.2, 'x');
     }
   }
+  for (const atOnce of AT_ONCE) {
+    const faster = rpcRatio(measured.rpc, 'net', atOnce);
+    goal(`calls in another process, ${atOnce} at once, speed to a unix socket`, faster, false, 5, 'x');
+  }
   for (const { label, medianMs } of recovery ?? [{ label: '', medianMs: NaN }]) {
     goal(`going on after a SIGKILL, median: ${label}`, medianMs, true, 50, 'ms');
   }
@@ -73,6 +79,7 @@ export function printGoals(measured: Measured): void {
   // A thousandth of a core: the least that top shows.
   goal('idle consumer, over a Node that waits for a timer, CPU a second', idleCpu, true, 1, 'ms');
   goal('import, over an empty module', startup?.importMs ?? NaN, true, 20, 'ms');
+  goal('a child with a task, over fork() and import', startup?.runOverFork ?? NaN, true, 1.2, 'x');
   goal('create and attach, 1 MiB', startup?.createAttachMs ?? NaN, true, 1, 'ms');
   if (rows.length > 0) printTable('### Goals', ['what', 'goal', 'measured', ''], rows);
   const met = rows.filter((row) => row[3] === 'met').length;

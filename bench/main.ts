@@ -2,6 +2,7 @@
 // docs/BENCHMARKS.md tells how to read it.
 
 import { parseArgs } from 'node:util';
+import { measureCodec } from './codec.js';
 import {
   BROADCAST_ROUND_TRIPS,
   BROADCAST_STREAMS,
@@ -31,6 +32,7 @@ import {
   printTable,
   times,
 } from './report.js';
+import { measureRpc } from './rpc.js';
 import { known, middles, perMessage, ratio, type Shown, slicesOf } from './shown.js';
 import { measureStartup } from './startup.js';
 
@@ -41,6 +43,8 @@ const SECTIONS = [
   'mpmc',
   'broadcast',
   'queue',
+  'codec',
+  'rpc',
   'recovery',
   'idle',
   'startup',
@@ -348,6 +352,8 @@ async function main(): Promise<void> {
     if (!hasPython()) console.log('\nThere is no python3: its queue is left out');
     measured.objects = await run(OBJECTS, printObjects);
   }
+  if (sections.has('codec')) await measureCodec(plan.benchMs);
+  if (sections.has('rpc')) measured.rpc = await measureRpc(plan.rounds, 2 * plan.warmupMs, 2 * plan.measureMs);
   if (sections.has('recovery')) measured.recovery = await measureRecovery(plan.kills);
   if (sections.has('idle')) {
     measured.idle = await measureIdle(plan.idleSettleMs, plan.idleMs);

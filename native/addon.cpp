@@ -11,9 +11,12 @@
 #include <memory>
 #include <mutex>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
+#include "ringway/descriptors.hpp"
 #include "ringway/interrupt.hpp"
+#include "ringway/processes.hpp"
 #include "ringway/reactor.hpp"
 #include "ringway/segment.hpp"
 #include "ringway/spsc_ring.hpp"
@@ -68,6 +71,28 @@ class Environment {
     if (std::exchange(watchesSignals_, false)) Interrupts::unwatch();
     for (auto& [id, segment] : segments_) segment->close();
     segments_.clear();
+    for (const int fd : descriptors_) ::close(fd);
+    descriptors_.clear();
+  }
+
+  // Descriptors that are closed with the environment, so that the other end of a terminated worker's pipe is told.
+  int own(int fd) {
+    descriptors_.insert(fd);
+    return fd;
+  }
+  void closeDescriptor(int fd) {
+    if (descriptors_.erase(fd) == 0) return;
+    if (descriptorReactor_ != nullptr) descriptorReactor_->forget(fd);
+    ::close(fd);
+  }
+
+  // Starts with the first watch of a descriptor; null if it cannot.
+  DescriptorReactor* descriptorReactor() {
+    if (descriptorReactor_ == nullptr && reactor() != nullptr) {
+      auto started = std::make_unique<DescriptorReactor>(&signalWakes, this);
+      if (started->start() == 0) descriptorReactor_ = std::move(started);
+    }
+    return descriptorReactor_.get();
   }
 
   // The reactor starts with the first watch; programs that never wait asynchronously have no thread of ours.
@@ -124,11 +149,7 @@ class Environment {
       return;
     }
     napi_unref_threadsafe_function(env_, signal_);
-    reactor_ = std::make_unique<Reactor>(
-        [](void* self) {
-          napi_call_threadsafe_function(static_cast<Environment*>(self)->signal_, nullptr, napi_tsfn_nonblocking);
-        },
-        this);
+    reactor_ = std::make_unique<Reactor>(&signalWakes, this);
     // Hooks run in reverse order: this one before the thread-safe function's own, so no reactor thread calls a dead one.
     napi_add_env_cleanup_hook(env_, &stopHook, this);
     stopHookPending_ = true;
@@ -137,7 +158,12 @@ class Environment {
   void stopReactor() {
     if (reactor_ == nullptr) return;
     reactor_.reset();
+    descriptorReactor_.reset();
     napi_release_threadsafe_function(signal_, napi_tsfn_release);
+  }
+
+  static void signalWakes(void* self) {
+    napi_call_threadsafe_function(static_cast<Environment*>(self)->signal_, nullptr, napi_tsfn_nonblocking);
   }
 
   static void deliverWakes(napi_env env, napi_value handler, void* context, void*) {
@@ -145,12 +171,17 @@ class Environment {
     if (env == nullptr || self->reactor_ == nullptr) return;  // The environment is going.
     napi_value undefined;
     napi_get_undefined(env, &undefined);
-    for (const Reactor::Wake& wake : self->reactor_->collect()) {
+    const auto deliver = [&](uint32_t token, bool timedOut) {
       std::array<napi_value, 2> arguments;
-      napi_create_uint32(env, wake.token, &arguments[0]);
-      napi_get_boolean(env, wake.reason == Reactor::Reason::timeout, &arguments[1]);
+      napi_create_uint32(env, token, &arguments[0]);
+      napi_get_boolean(env, timedOut, &arguments[1]);
       napi_call_function(env, undefined, handler, arguments.size(), arguments.data(), nullptr);
+    };
+    for (const Reactor::Wake& wake : self->reactor_->collect()) {
+      deliver(wake.token, wake.reason == Reactor::Reason::timeout);
     }
+    if (self->descriptorReactor_ == nullptr) return;
+    for (const uint32_t token : self->descriptorReactor_->collect()) deliver(token, false);
   }
 
   const napi_env env_;
@@ -158,6 +189,8 @@ class Environment {
   std::unordered_map<uint32_t, std::shared_ptr<Segment>> segments_;
   uint32_t lastId_ = 0;
   std::unique_ptr<Reactor> reactor_;
+  std::unique_ptr<DescriptorReactor> descriptorReactor_;
+  std::unordered_set<int> descriptors_;
   napi_threadsafe_function signal_ = nullptr;
   napi_ref wakeHandler_ = nullptr;
   bool closeHookPending_ = true;
@@ -184,6 +217,11 @@ class Arguments {
   uint32_t u32(size_t i) const {
     uint32_t value = 0;
     napi_get_value_uint32(env_, values_[i], &value);
+    return value;
+  }
+  int32_t i32(size_t i) const {
+    int32_t value = -1;
+    napi_get_value_int32(env_, values_[i], &value);
     return value;
   }
   double number(size_t i) const {
@@ -501,6 +539,127 @@ napi_value keepLoopAlive(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// kernelPair(kind, duplex) -> [{ read?, write? }, { read?, write? }] | failure: connected descriptors that do not block.
+// With one direction, the first end reads and the second one writes.
+napi_value kernelPair(napi_env env, napi_callback_info info) {
+  const Arguments<2> arguments(env, info);
+  KernelPair pair;
+  if (const auto failure = makeKernelPair(arguments.string(0), arguments.boolean(1), pair))
+    return describe(env, failure);
+  napi_value ends;
+  napi_create_array_with_length(env, pair.size(), &ends);
+  for (uint32_t i = 0; i < pair.size(); ++i) {
+    ObjectBuilder end(env);
+    if (pair[i].read) end.set("read", arguments.environment().own(pair[i].read.release()));
+    if (pair[i].write) end.set("write", arguments.environment().own(pair[i].write.release()));
+    napi_set_element(env, ends, i, end);
+  }
+  return ends;
+}
+
+// adoptDescriptor(fd, duplicate) -> fd | -errno: makes a descriptor, or a duplicate of it, one of ours
+napi_value adoptDescriptor(napi_env env, napi_callback_info info) {
+  const Arguments<2> arguments(env, info);
+  const int fd = arguments.i32(0);
+  if (const int error = makeOurs(fd); error < 0) return toNumber(env, error);
+  if (!arguments.boolean(1)) return toNumber(env, arguments.environment().own(fd));
+  const int another = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  return toNumber(env, another < 0 ? -errno : arguments.environment().own(another));
+}
+
+// closeDescriptor(fd): one of ours
+napi_value closeDescriptor(napi_env env, napi_callback_info info) {
+  const Arguments<1> arguments(env, info);
+  arguments.environment().closeDescriptor(arguments.i32(0));
+  return nullptr;
+}
+
+// shutdownDescriptor(fd, direction) -> 0 | -errno: nothing is read from the socket any more, or written to it
+napi_value shutdownDescriptor(napi_env env, napi_callback_info info) {
+  const Arguments<2> arguments(env, info);
+  const auto direction = static_cast<Direction>(arguments.u32(1));
+  const int result = ::shutdown(arguments.i32(0), direction == Direction::readable ? SHUT_RD : SHUT_WR);
+  return toNumber(env, result == 0 ? 0 : -errno);
+}
+
+// The part of a Uint8Array that three arguments name; empty unless it lies within.
+std::pair<std::byte*, size_t> bytesOf(napi_env env, const Arguments<4>& arguments) {
+  size_t length = 0;
+  void* data = nullptr;
+  if (napi_get_typedarray_info(env, arguments[1], nullptr, &length, &data, nullptr, nullptr) != napi_ok) return {};
+  const size_t offset = arguments.u32(2), wanted = arguments.u32(3);
+  if (offset > length || wanted > length - offset) return {};
+  return {static_cast<std::byte*>(data) + offset, wanted};
+}
+
+// readDescriptor(fd, bytes, byteOffset, byteLength) -> how many were read, 0 at the end | -errno
+napi_value readDescriptor(napi_env env, napi_callback_info info) {
+  const Arguments<4> arguments(env, info);
+  const auto [data, byteLength] = bytesOf(env, arguments);
+  if (byteLength == 0) return toNumber(env, -EINVAL);
+  ssize_t result;
+  do result = ::read(arguments.i32(0), data, byteLength);
+  while (result < 0 && errno == EINTR);
+  return toNumber(env, result < 0 ? -errno : static_cast<double>(result));
+}
+
+// writeDescriptor(fd, bytes, byteOffset, byteLength) -> how many were written | -errno
+napi_value writeDescriptor(napi_env env, napi_callback_info info) {
+  const Arguments<4> arguments(env, info);
+  const auto [data, byteLength] = bytesOf(env, arguments);
+  if (byteLength == 0) return toNumber(env, -EINVAL);
+  ssize_t result;
+  do result = ::write(arguments.i32(0), data, byteLength);
+  while (result < 0 && errno == EINTR);
+  return toNumber(env, result < 0 ? -errno : static_cast<double>(result));
+}
+
+// waitDescriptor(fd, direction, limitMs, signals, signalsSeen) -> Blocked | -errno; the last two as of sleep()
+napi_value waitDescriptor(napi_env env, napi_callback_info info) {
+  const Arguments<5> arguments(env, info);
+  const uint32_t signals = arguments.u32(3);
+  arguments.environment().watchSignals(signals);
+  const int result = waitDescriptor(arguments.i32(0), static_cast<Direction>(arguments.u32(1)),
+                                    deadlineAfter(arguments.number(2)), signals != 0, arguments.u32(4));
+  if (result == -ETIMEDOUT) return toNumber(env, static_cast<int>(Blocked::timeout));
+  if (result == -EINTR) return toNumber(env, static_cast<int>(Blocked::interrupted));
+  return toNumber(env, result);
+}
+
+// watchDescriptor(token, fd, direction) -> 0 | -errno: one call of the wake handler for token
+napi_value watchDescriptor(napi_env env, napi_callback_info info) {
+  const Arguments<3> arguments(env, info);
+  DescriptorReactor* reactor = arguments.environment().descriptorReactor();
+  if (reactor == nullptr) return toNumber(env, -EAGAIN);
+  return toNumber(env, reactor->watch(arguments.u32(0), arguments.i32(1), static_cast<Direction>(arguments.u32(2))));
+}
+
+// forgetDescriptor(fd): it is not watched any more
+napi_value forgetDescriptor(napi_env env, napi_callback_info info) {
+  const Arguments<1> arguments(env, info);
+  if (DescriptorReactor* reactor = arguments.environment().descriptorReactor()) reactor->forget(arguments.i32(0));
+  return nullptr;
+}
+
+// dieWithParent(parentPid, channel) -> 0 | -errno: this process is killed when the thread that started it ends
+napi_value dieWithParent(napi_env env, napi_callback_info info) {
+  const Arguments<2> arguments(env, info);
+  return toNumber(env, ringway::dieWithParent(arguments.i32(0), arguments.i32(1)));
+}
+
+// openProcess(pid) -> fd | -errno: a descriptor of ours to wait for the end of a child, for waitDescriptor()
+napi_value openProcess(napi_env env, napi_callback_info info) {
+  const Arguments<1> arguments(env, info);
+  const int fd = ringway::openProcess(arguments.i32(0));
+  return toNumber(env, fd < 0 ? fd : arguments.environment().own(fd));
+}
+
+// howEnded(fd) -> exit code | 256 + signal | -errno, -EAGAIN while it runs
+napi_value howEnded(napi_env env, napi_callback_info info) {
+  const Arguments<1> arguments(env, info);
+  return toNumber(env, ringway::howEnded(arguments.i32(0)));
+}
+
 // selfTest(directory) -> undefined | failure: can segments live there, and be seen from JavaScript?
 napi_value selfTest(napi_env env, napi_callback_info info) {
   const Arguments<1> arguments(env, info);
@@ -597,9 +756,18 @@ napi_value layout(napi_env env, napi_callback_info) {
       RINGWAY_FIELD(BarrierHeader, ended),
       RINGWAY_FIELD(BarrierHeader, broken),
       {"BarrierHeader", "arrivals", sizeof(BarrierHeader)},
+      RINGWAY_FIELD(ConditionHeader, left),
+      RINGWAY_FIELD(ConditionHeader, nextRow),
+      RINGWAY_FIELD(ConditionHeader, rowsEver),
+      {"ConditionHeader", "rows", sizeof(ConditionHeader)},
+      RINGWAY_FIELD(WaitingRow, counts),
+      RINGWAY_FIELD(WaitingRow, notified),
+      {"WaitingRow", "next", sizeof(WaitingRow)},
       RINGWAY_FIELD(ValueHeader, cell),
+      RINGWAY_FIELD(ValueHeader, lock),
       {"ValueHeader", "copies", sizeof(ValueHeader)},
       RINGWAY_FIELD(SharedArrayHeader, length),
+      RINGWAY_FIELD(SharedArrayHeader, lock),
       {"SharedArrayHeader", "elements", sizeof(SharedArrayHeader)},
       RINGWAY_FIELD(RecordHeader, byteLength),
       RINGWAY_FIELD(RecordHeader, flags),
@@ -684,6 +852,7 @@ napi_value layout(napi_env env, napi_callback_info) {
       {"Constants", "kindLock", static_cast<size_t>(Kind::lock)},
       {"Constants", "kindEvent", static_cast<size_t>(Kind::event)},
       {"Constants", "kindBarrier", static_cast<size_t>(Kind::barrier)},
+      {"Constants", "kindCondition", static_cast<size_t>(Kind::condition)},
       {"Constants", "kindValue", static_cast<size_t>(Kind::value)},
       {"Constants", "kindSharedMemory", static_cast<size_t>(Kind::sharedMemory)},
       {"Constants", "kindSharedArray", static_cast<size_t>(Kind::sharedArray)},
@@ -732,6 +901,7 @@ napi_value layout(napi_env env, napi_callback_info) {
       {"Constants", "brokeAction", static_cast<size_t>(BreakCause::action)},
       {"Constants", "brokeDied", static_cast<size_t>(BreakCause::died)},
       {"Constants", "brokeClosed", static_cast<size_t>(BreakCause::closed)},
+      {"Constants", "noticeShift", kNoticeShift},
       {"Constants", "valueCopyBits", kValueCopyBits},
       {"Constants", "maxSharedByteLength", kMaxSharedByteLength},
       {"Constants", "paddingFlag", kPaddingFlag},
@@ -789,6 +959,18 @@ napi_value initialise(napi_env env, napi_value exports) {
                     {"cancel", cancel},
                     {"setWakeHandler", setWakeHandler},
                     {"keepLoopAlive", keepLoopAlive},
+                    {"kernelPair", kernelPair},
+                    {"adoptDescriptor", adoptDescriptor},
+                    {"closeDescriptor", closeDescriptor},
+                    {"shutdownDescriptor", shutdownDescriptor},
+                    {"readDescriptor", readDescriptor},
+                    {"writeDescriptor", writeDescriptor},
+                    {"waitDescriptor", waitDescriptor},
+                    {"watchDescriptor", watchDescriptor},
+                    {"forgetDescriptor", forgetDescriptor},
+                    {"dieWithParent", dieWithParent},
+                    {"openProcess", openProcess},
+                    {"howEnded", howEnded},
                     {"selfTest", selfTest},
                     {"layout", layout}};
   for (const auto& function : kFunctions) {

@@ -28,6 +28,15 @@ export interface NativeSegment {
 /** What native `sleep` and `spin` came back with; negative numbers are -errno. */
 export const Blocked = { changed: 0, timeout: 1, interrupted: 2 } as const;
 
+/** The descriptors of one end of a connection, for the directions that it has. */
+export interface NativeEnd {
+  read?: number;
+  write?: number;
+}
+
+/** Which way a descriptor is watched or shut, in the order of the enum in native/include/ringway/descriptors.hpp. */
+export const Direction = { readable: 0, writable: 1 } as const;
+
 /** Why a file was not attached, in the order of the enum in native/include/ringway/segment.hpp. */
 export const Refusal = {
   none: 0,
@@ -79,6 +88,18 @@ export interface Native {
   cancel(token: number): void;
   setWakeHandler(handler: (token: number, timedOut: boolean) => void): void;
   keepLoopAlive(keep: boolean): void;
+  kernelPair(kind: string, duplex: boolean): [NativeEnd, NativeEnd] | NativeFailure;
+  adoptDescriptor(fd: number, duplicate: boolean): number;
+  closeDescriptor(fd: number): void;
+  shutdownDescriptor(fd: number, direction: number): number;
+  readDescriptor(fd: number, bytes: Uint8Array, byteOffset: number, byteLength: number): number;
+  writeDescriptor(fd: number, bytes: Uint8Array, byteOffset: number, byteLength: number): number;
+  waitDescriptor(fd: number, direction: number, limitMs: number, signals: number, signalsSeen: number): number;
+  watchDescriptor(token: number, fd: number, direction: number): number;
+  forgetDescriptor(fd: number): void;
+  dieWithParent(parentPid: number, channel: number): number;
+  openProcess(pid: number): number;
+  howEnded(fd: number): number;
   selfTest(directory: string): NativeFailure | undefined;
   layout(): Record<string, Record<string, number>>;
 }

@@ -58,6 +58,11 @@ export function atExitIfNeeded(callback: () => void): void {
   if (runtime === 'bun') proc?.on('exit', callback);
 }
 
+/** Calls back at the end of the process, or of the worker, if it ends by itself. */
+export function onExit(callback: () => void): void {
+  proc?.on?.('exit', callback);
+}
+
 export function warn(message: string, code: string): void {
   if (proc?.emitWarning) proc.emitWarning(message, { type: 'RingwayWarning', code });
   else console.warn(message);

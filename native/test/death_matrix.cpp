@@ -35,6 +35,7 @@ class Doom {
   static void arm(Participant& participant, Board board, uint32_t at, int signal) {
     participant_ = &participant;
     ledger_ = &board.ledger;
+    words_ = &board.words;
     left_ = at;
     signal_ = signal;
     beforeStep = []() noexcept {
@@ -52,6 +53,7 @@ class Doom {
     struck_ = true;
     if (signal_ == SIGKILL) {
       enterTruth();
+      eachHeld([](uint32_t, uint32_t) { words_->diedHolding = nowNs(); });
       raise(SIGKILL);
     }
     // What we write or read is ours alone, however long we are stopped.
@@ -96,6 +98,7 @@ class Doom {
 
   static inline Participant* participant_ = nullptr;
   static inline Ledger* ledger_ = nullptr;
+  static inline Board::Words* words_ = nullptr;
   static inline uint32_t left_ = 0;
   static inline int signal_ = 0;
   static inline bool struck_ = false;
@@ -252,16 +255,21 @@ class Matrix {
     return stopped;
   }
 
-  // From the death of a victim until no slot names it any more; -1 if it held none.
+  // From the kill of a victim until no slot names it any more; -1 if it held none. It says itself when it was killed, and
+  // whether it held one: workers are often done before its death is reported here, so that only slow recoveries would count.
   int64_t recoveryNs(Role role, uint32_t at) {
     checkBooksNow();
+    board_.words.diedHolding = 0;
     const std::unique_ptr<Child> child = start(role, at, SIGKILL, -1);
-    if (child->wait() != -SIGKILL) return -1;
-    const int64_t died = nowNs();
-    ++kills_;
-    if (!someSlotNames(victimId())) return -1;
-    await("the dead are settled", [&] { return !someSlotNames(victimId()); });
-    return nowNs() - died;
+    (void)child->hear();  // It says nothing: its end of the pipe closes as it dies, before waitpid() returns.
+    const int64_t died = board_.words.diedHolding;
+    int64_t ns = -1;
+    if (died != 0) {
+      await("the dead are settled", [&] { return !someSlotNames(victimId()); });
+      ns = nowNs() - died;
+    }
+    ended(*child, role, at);
+    return ns;
   }
   // While the workers rest, a process holds the only message that somebody waits for, and is killed after that long: from
   // its death until the other one has the message.

@@ -21,6 +21,7 @@ struct Board {
     std::atomic<uint32_t> leaveTheDead;  // Workers are not to settle anybody.
     std::atomic<uint32_t> done[2];       // Operations that each worker has done.
     std::atomic<int32_t> victim;         // The participant id of the last victim that has attached.
+    std::atomic<int64_t> diedHolding;    // When a victim that held a slot was killed, as of nowNs(). 0: none was.
   } & words;
 
   static Board make() {

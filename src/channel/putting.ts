@@ -43,7 +43,7 @@ export class Putting {
       const needed = this.#body.roomFor(message);
       const mayTry = !this.#line.any && options?.signal?.aborted !== true;
       if (mayTry && this.#attempt(message, needed) !== NOT_YET) return settled(undefined);
-      return this.#putLater(message.keep(), needed, options);
+      return this.#putLater(message.keep(true), needed, options);
     } catch (error) {
       if (message !== undefined) giveUp(message.departures);
       return Promise.reject(error);

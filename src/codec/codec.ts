@@ -15,8 +15,11 @@ export interface Encoded {
    * @param byteLength - of the part
    */
   copyTo(target: Uint8Array, targetOffset: number, from: number, byteLength: number): void;
-  /** The same bytes, on their own: what happens to the value or to the codec afterwards does not change them. */
-  keep(): Encoded;
+  /**
+   * The same bytes, on their own: what the codec encodes afterwards does not change them.
+   * @param asItIs - nor does what happens to the value's memory
+   */
+  keep(asItIs: boolean): Encoded;
 }
 
 export interface ValueCodec {

@@ -79,6 +79,7 @@ const BRANDS: Readonly<Record<string, Brand>> = {
   '[object FinalizationRegistry]': 'refused',
   '[object Generator]': 'refused',
   '[object AsyncGenerator]': 'refused',
+  '[object AbortSignal]': 'refused',
 };
 
 const CLASSES: readonly (readonly [unknown, Brand])[] = [
@@ -305,7 +306,14 @@ export class StructuredEncoder {
     else if (brand === 'error') this.#error(value as Error);
     else if (brand === 'boxed') this.#boxed(value);
     else if (brand === 'buffer') this.#buffer(value as ArrayBuffer);
-    else throw this.#refuse(value);
+    else this.#foreign(value);
+  }
+
+  /** It travels where this route knows how. */
+  #foreign(value: object): void {
+    const departure = this.#route.departureOf?.(value);
+    if (departure === undefined) throw this.#refuse(value);
+    this.#depart(departure);
   }
 
   /** Whether the value is in the message already; notes it if not. */
@@ -547,7 +555,10 @@ export class StructuredEncoder {
   }
 
   #traveller(value: Traveller): void {
-    const departure = value[travels](this.#route);
+    this.#depart(value[travels](this.#route));
+  }
+
+  #depart(departure: Departure): void {
     this.#departures ??= [];
     this.#departures.push(departure);
     this.#tag(Tag.traveller);
@@ -623,6 +634,9 @@ export class StructuredEncoder {
       return this.#refusal('is a SharedArrayBuffer', 'post it to a thread, or use SharedMemory between processes');
     }
     if (name === 'Promise') return this.#refusal('is a Promise', 'await it first');
+    if (name === 'AbortSignal') {
+      return this.#refusal('is an AbortSignal', 'it travels in the arguments of remote calls only');
+    }
     return this.#refusal(`is a ${name}`, 'it has no meaning in another process');
   }
 }

@@ -4,7 +4,7 @@ import { RingwayError } from '../errors.js';
 import { bodyOffsetFor, Constants } from '../layout.js';
 import { findNative, requireNative } from './backend.js';
 import { placeDescription, writeDescription } from './description.js';
-import { land } from './flight.js';
+import { goneInFlight, isAbandoned, land } from './flight.js';
 import { checkName, describe, isUnnamed } from './names.js';
 import { SabSegment } from './sab.js';
 import { type Backend, kindName, type Segment, type SegmentHandle } from './segment.js';
@@ -121,7 +121,12 @@ export function attachInFlight(kind: number, target: string | SegmentHandle, opt
   }
   const handle = checkHandle(kind, target);
   if (handle.backend === 'sab') return SabSegment.attach(handle.memory, kind);
-  return ShmSegment.attach(requireNative('this handle'), handle.name, kind, anyOwner, handle.pid);
+  const segment = ShmSegment.attach(requireNative('this handle'), handle.name, kind, anyOwner, handle.pid);
+  if (handle.ticket !== undefined && isUnnamed(handle.name) && isAbandoned(segment, handle.ticket)) {
+    segment.close();
+    throw goneInFlight(segment.label, handle.pid);
+  }
+  return segment;
 }
 
 function checkHandle(kind: number, handle: SegmentHandle): SegmentHandle {

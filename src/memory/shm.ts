@@ -2,14 +2,12 @@
 
 import { ClosedError, CorruptSegmentError, RingwayError, type SystemErrorCode } from '../errors.js';
 import { Constants } from '../layout.js';
-import { Blocked, errnoName, failed, type Native, type NativeFailure, type NativeSegment, Refusal } from '../native.js';
-import { isMainThread, listenedSignals, nextTurn, pid } from '../runtime.js';
+import { errnoName, failed, type Native, type NativeFailure, type NativeSegment, Refusal } from '../native.js';
+import { builtin, pid } from '../runtime.js';
 import { whenLanded } from './flight.js';
 import { isUnnamed, pathOf, segmentDirectory, unnamedName } from './names.js';
+import { block, heedSignals, whenWoken } from './native-waits.js';
 import { kindName, type Segment, type SegmentHandle, type SleepEnd, type Wake } from './segment.js';
-
-/** A worker returns to JavaScript this often, or terminate() would wait for the end of its sleep. */
-const WORKER_SLICE_MS = 50;
 
 /** Orphans are swept by the first create of a process, and then at most this often: it opens every unnamed segment. */
 const SWEEP_INTERVAL_MS = 60_000;
@@ -139,24 +137,15 @@ export class ShmSegment implements Segment {
   }
 
   sleepSync(sequence: number, expected: number, limitMs: number): SleepEnd {
-    const limit = isMainThread ? limitMs : Math.min(limitMs, WORKER_SLICE_MS);
-    const signals = listenedSignals();
-    this.heedSignals();
-    const end = this.#native.sleep(this.#id, sequence, expected, limit, signals, heeded ?? 0);
-    if (end < 0) throw new ClosedError(`${this.label} is closed`);
-    if (end === Blocked.interrupted) {
-      heeded = this.#native.watchSignals(signals);
-      return 'interrupted';
-    }
-    return end === Blocked.timeout ? 'limit' : 'woken';
+    const end = block(this.#native, limitMs, (limit, signals, seen) =>
+      this.#native.sleep(this.#id, sequence, expected, limit, signals, seen),
+    );
+    if (typeof end === 'number') throw new ClosedError(`${this.label} is closed`);
+    return end;
   }
 
   heedSignals(): void {
-    if (heeded !== undefined || !isMainThread) return;
-    heeded = this.#native.watchSignals(listenedSignals());
-    nextTurn(() => {
-      heeded = undefined;
-    }, false);
+    heedSignals(this.#native);
   }
 
   spinSync(a: number, seenA: number, b: number, seenB: number, limitMs: number): void {
@@ -164,7 +153,15 @@ export class ShmSegment implements Segment {
   }
 
   sleep(sequence: number, expected: number, limitMs: number, referenced: boolean, wake: Wake): () => void {
-    return watch(this.#native, this.#id, sequence, expected, limitMs, referenced, wake);
+    const native = this.#native;
+    return whenWoken(native, referenced, wake, {
+      start: (token) => {
+        const error = native.watch(token, this.#id, sequence, expected, limitMs);
+        if (error < 0)
+          throw systemError('no thread can be started that waits for the event loop', -error, 'pthread_create');
+      },
+      cancel: (token) => native.cancel(token),
+    });
   }
 
   close(): void {
@@ -172,53 +169,6 @@ export class ShmSegment implements Segment {
     this.#closed = true;
     whenLanded(this, () => this.#native.close(this.#id));
   }
-}
-
-// How many signals the Sync waits of this turn of the event loop have heeded. One that comes between two of them, while
-// the program computes, ends the second: its listener cannot run before the thread is back in its loop. One that came
-// before the first is the loop's to deliver.
-let heeded: number | undefined;
-
-// Sleeps of this thread that have not ended: what the addon's wake handler finds its callers by.
-interface Sleeper {
-  wake: Wake;
-  referenced: boolean;
-}
-const sleepers = new Map<number, Sleeper>();
-let lastToken = 0;
-let referencedSleepers = 0;
-let handlerSet = false;
-
-function watch(
-  native: Native,
-  id: number,
-  sequence: number,
-  expected: number,
-  limitMs: number,
-  referenced: boolean,
-  wake: Wake,
-): () => void {
-  if (!handlerSet) {
-    handlerSet = true;
-    native.setWakeHandler((token, timedOut) => end(native, token)?.wake(timedOut ? 'limit' : 'woken'));
-  }
-  lastToken = (lastToken + 1) >>> 0;
-  const token = lastToken;
-  const error = native.watch(token, id, sequence, expected, limitMs);
-  if (error < 0) throw systemError('no thread can be started that waits for the event loop', -error, 'pthread_create');
-  sleepers.set(token, { wake, referenced });
-  if (referenced && ++referencedSleepers === 1) native.keepLoopAlive(true);
-  return () => {
-    if (end(native, token)) native.cancel(token);
-  };
-}
-
-function end(native: Native, token: number): Sleeper | undefined {
-  const sleeper = sleepers.get(token);
-  if (sleeper === undefined) return undefined;
-  sleepers.delete(token);
-  if (sleeper.referenced && --referencedSleepers === 0) native.keepLoopAlive(false);
-  return sleeper;
 }
 
 /**
@@ -259,7 +209,10 @@ function publishError(native: Native, failure: NativeFailure, name: string): Rin
   const path = pathOf(name);
   if (errnoName(errno) !== 'EEXIST') return systemError(`${JSON.stringify(name)} cannot be made`, errno, syscall, path);
   const there = native.inspect(path);
-  const what = failed(there) ? 'a file that is not one of ours' : `a ${kindName(there.kind)}`;
+  const isSocket = () =>
+    builtin<typeof import('node:fs')>('node:fs')?.lstatSync(path, { throwIfNoEntry: false })?.isSocket();
+  const stranger = () => (isSocket() ? 'a Listener' : 'a file that is not one of ours');
+  const what = failed(there) ? stranger() : `a ${kindName(there.kind)}`;
   return new RingwayError(
     `the name ${JSON.stringify(name)} is taken by ${what} at ${path}: attach to it, unlink it, or use createOrAttach`,
     'EEXIST',

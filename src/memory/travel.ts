@@ -8,6 +8,8 @@ export interface Route {
   readonly label: string;
   /** Takes a descriptor of this process along; absent where none can travel. The receiver finds it by the number. */
   readonly passDescriptor?: (descriptor: number) => number;
+  /** How an object that is not ours and cannot be copied travels here; absent, or undefined, where it cannot. */
+  readonly departureOf?: (object: object) => Departure | undefined;
 }
 
 /** A shared object on its way. Exactly one of the two calls follows. */
@@ -16,8 +18,11 @@ export interface Departure {
   readonly kind: string;
   /** What it attaches to: plain data. */
   readonly data: unknown;
-  /** The message is on its way: the sender answers for the object until the receiver has attached. */
-  sent(): void;
+  /**
+   * The message is on its way: the sender answers for the object until the receiver has attached.
+   * @param to - the receiver, if it is known: `process 4711`
+   */
+  sent(to?: string): void;
   /** The message was never sent: the object is as it was. */
   unsent(): void;
 }

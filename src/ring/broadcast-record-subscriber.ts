@@ -4,6 +4,7 @@ import { RecordDecoder } from '../record/codec.js';
 import type { RecordDescription } from '../record/description.js';
 import { InPlaceReader, type ReadHandler } from '../record/in-place.js';
 import type { RecordType, ValueOf } from '../record/record.js';
+import { type Readiness, readiness } from '../wait/readiness.js';
 import type { BroadcastPeek, BroadcastSubscriber } from './broadcast-subscriber.js';
 import { RecordEnd } from './record-end.js';
 import type { RingWaitOptions, SyncRingWaitOptions } from './ring-end.js';
@@ -104,6 +105,11 @@ export class BroadcastRecordSubscriber<Description extends RecordDescription = R
   /** Waits until there is a record; takes nothing. Errors as of read(). */
   ready(options?: RingWaitOptions): Promise<void> {
     return this.bytes.ready(options);
+  }
+
+  /** @internal */
+  get [readiness](): Readiness {
+    return this.bytes[readiness];
   }
 
   /** ready() that blocks the thread. */

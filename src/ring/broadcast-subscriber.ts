@@ -6,6 +6,7 @@ import { notify, prepareSleep } from '../memory/event-count.js';
 import type { Segment } from '../memory/segment.js';
 import type { WaitMode } from '../wait/adaptive-spin.js';
 import { NOT_YET, type NotYet } from '../wait/condition.js';
+import { type Readiness, readiness, readinessOf } from '../wait/readiness.js';
 import {
   activateSubscriber,
   diedPid,
@@ -206,6 +207,17 @@ export class BroadcastSubscriber extends RingEnd implements AsyncIterable<Uint8A
   /** Waits until there is a message; takes nothing. Errors as of read(). */
   ready(options?: RingWaitOptions): Promise<void> {
     return this.waitAsync<void>('ready', options, () => (this.#isReady() ? undefined : NOT_YET));
+  }
+
+  /** @internal */
+  get [readiness](): Readiness {
+    return readinessOf(this);
+  }
+
+  /** @internal Whether ready() would not wait. */
+  isReady(): boolean {
+    this.checkOpen();
+    return this.#isReady() || this.ended;
   }
 
   /** ready() that blocks the thread. */

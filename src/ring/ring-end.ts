@@ -110,8 +110,13 @@ export abstract class RingEnd implements Condition, Disposable {
     if (this.#closed) throw new ClosedError(`${this.label} is closed`);
   }
 
+  /** @internal Whether operations wait, which come before any that is called now. */
+  get hasWaiting(): boolean {
+    return this.#line.any;
+  }
+
   /** @internal `attempt` as soon as it succeeds; at once, without a turn of the event loop, if nobody waits before us. */
-  protected waitAsync<Result>(
+  waitAsync<Result>(
     what: string,
     options: RingWaitOptions | undefined,
     attempt: () => Result | NotYet,
@@ -125,11 +130,7 @@ export abstract class RingEnd implements Condition, Disposable {
   }
 
   /** @internal The same, blocking the thread. */
-  protected waitSync<Result>(
-    what: string,
-    options: SyncRingWaitOptions | undefined,
-    attempt: () => Result | NotYet,
-  ): Result {
+  waitSync<Result>(what: string, options: SyncRingWaitOptions | undefined, attempt: () => Result | NotYet): Result {
     if (options !== undefined) checkRingWaitOptions(options);
     return this.#line.sync(what, options, attempt, options?.onPeerGone === 'wait');
   }

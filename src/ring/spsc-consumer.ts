@@ -4,10 +4,11 @@
 import { EndOfStreamError } from '../errors.js';
 import { Constants, EndCounters, RecordHeader, SpscHeader } from '../layout.js';
 import { NOT_YET, type NotYet } from '../wait/condition.js';
+import { type Readiness, readiness, readinessOf } from '../wait/readiness.js';
 import { checkHandler, checkLimit, type DrainHandler, readInPlace } from './in-place.js';
 import { loadPosition, markAgain, movePosition } from './position.js';
 import { EndState, type RingWaitOptions, type SyncRingWaitOptions } from './ring-end.js';
-import { endOfStream, SpscEnd, type SpscLayout } from './spsc-end.js';
+import { endOfStream, type Giver, SpscEnd, type SpscLayout } from './spsc-end.js';
 import { DEBUG_VIEWS, Loan, Peek, type Peeker, poison } from './views.js';
 
 /** The reading end. One process or thread holds it at a time. */
@@ -37,7 +38,7 @@ export class SpscConsumer extends SpscEnd implements AsyncIterable<Uint8Array> {
   readonly #peeker: Peeker;
 
   /** @internal Takes the role. */
-  constructor(ring: object, layout: SpscLayout) {
+  constructor(ring: object, layout: SpscLayout, from?: Giver) {
     const { segment } = layout;
     const { bodyOffset } = segment;
     super(ring, layout, {
@@ -46,6 +47,7 @@ export class SpscConsumer extends SpscEnd implements AsyncIterable<Uint8Array> {
       watched: bodyOffset + SpscHeader.tail,
       bell: layout.filled,
       counters: bodyOffset + SpscHeader.consumerCounters,
+      from,
     });
     this.#words = segment.words;
     this.#bytes = segment.bytes;
@@ -151,6 +153,27 @@ export class SpscConsumer extends SpscEnd implements AsyncIterable<Uint8Array> {
   }
 
   /**
+   * @internal Shows the next record in place. It stays unless `look` says that it is done with it.
+   * @returns whether there was one
+   */
+  lookAtNext(look: (memory: Uint8Array, byteOffset: number, byteLength: number) => boolean): boolean {
+    if (this.#state !== EndState.free) this.refuse(this.#state);
+    if (!this.#next()) return false;
+    let done = false;
+    this.#state = EndState.borrowed;
+    try {
+      done = look(this.#bytes, this.#recordOffset, this.#recordLength);
+    } finally {
+      if (!this.closed) this.#state = EndState.free;
+    }
+    if (done && !this.closed) {
+      this.#read();
+      this.#release();
+    }
+    return true;
+  }
+
+  /**
    * The next record in place. It keeps its room until it is released. One peek at a time.
    * Progress: wait-free. If the process dies before the release, the record comes again.
    * @returns `null` when the ring is empty
@@ -177,6 +200,17 @@ export class SpscConsumer extends SpscEnd implements AsyncIterable<Uint8Array> {
   /** Waits until there is a record; takes nothing. Errors as of pop(). */
   ready(options?: RingWaitOptions): Promise<void> {
     return this.waitAsync<void>('ready', options, () => (this.#isReady() ? undefined : NOT_YET));
+  }
+
+  /** @internal */
+  get [readiness](): Readiness {
+    return readinessOf(this);
+  }
+
+  /** @internal Whether ready() would not wait. */
+  isReady(): boolean {
+    this.checkOpen();
+    return this.#isReady() || this.ended;
   }
 
   /** ready() that blocks the thread. */

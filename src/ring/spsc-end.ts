@@ -18,6 +18,7 @@ import {
   type Role,
   roleAt,
   takeRole,
+  takeRoleFrom,
 } from './role.js';
 
 /** The fixed part of a ring, copied and checked once: a peer may scribble over the original at any time. */
@@ -96,6 +97,13 @@ export function formatSpsc(segment: Segment, capacity: number, alignment: number
   words[(bodyOffset + SpscHeader.wait) >> 2] = WAIT_MODES[mode];
 }
 
+/** Whoever gave a role away, and answers for it until it is taken. */
+export interface Giver {
+  readonly participant: number;
+  /** For people. */
+  readonly pid: number;
+}
+
 export interface EndWords {
   readonly mine: Role;
   readonly peer: Role;
@@ -103,6 +111,8 @@ export interface EndWords {
   readonly watched: number;
   readonly bell: number;
   readonly counters: number;
+  /** Who gave the role away in a message; otherwise it has to be free. */
+  readonly from: Giver | undefined;
 }
 
 // The ends that this thread holds, by segment: the same end is handed out again, and a thread does not block for itself.
@@ -148,6 +158,7 @@ export abstract class SpscEnd extends RingEnd {
   /** @internal */ protected readonly layout: SpscLayout;
   readonly #mine: Role;
   readonly #peer: Role;
+  #givenAway = false;
 
   /** @internal The role is taken here. */
   protected constructor(ring: object, layout: SpscLayout, words: EndWords) {
@@ -159,7 +170,16 @@ export abstract class SpscEnd extends RingEnd {
     this.watched = words.watched;
     this.role = words.peer.word;
     this.counters = words.counters;
-    takeRole(words.mine);
+    if (words.from === undefined) takeRole(words.mine);
+    else takeRoleFrom(words.mine, words.from.participant, words.from.pid);
+  }
+
+  /** @internal The peer's death ends the stream as its close does. */
+  deathIsClose = false;
+
+  /** @internal From here on the role is somebody else's to take: it is not given back at the close. */
+  giveAway(): void {
+    this.#givenAway = true;
   }
 
   /** @internal */
@@ -171,7 +191,7 @@ export abstract class SpscEnd extends RingEnd {
 
   protected override leave(): void {
     const { identity } = this.segment;
-    if (!this.segment.closed) leaveRole(this.#mine);
+    if (!this.segment.closed && !this.#givenAway) leaveRole(this.#mine);
     const ends = openEnds.get(identity);
     if (ends?.get(this.#mine.name)?.deref() === this) ends.delete(this.#mine.name);
     if (ends?.size === 0) openEnds.delete(identity);
@@ -181,6 +201,7 @@ export abstract class SpscEnd extends RingEnd {
   peerGone(word: number): Error | undefined {
     if (isClosed(word)) return this.closedPeerError();
     if (!hasDied(word)) return undefined;
+    if (this.deathIsClose) return this.closedPeerError();
     const pid = diedPid(this.#peer);
     return new PeerDiedError(`the ${this.#peer.name} of ${this.segment.label}, process ${pid}, died`, pid);
   }
@@ -201,8 +222,14 @@ export abstract class SpscEnd extends RingEnd {
     return isHeld(word) && openEnd(this.#peer) !== undefined;
   }
 
+  /** @internal The other end was closed, or somebody noticed its death; asks nobody. */
+  peerIsKnownGone(): boolean {
+    const word = loadRole(this.#peer);
+    return isClosed(word) || hasDied(word);
+  }
+
   /** @internal The other end was closed or died; asks the kernel if need be. */
-  protected peerIsGone(): boolean {
+  peerIsGone(): boolean {
     const word = loadRole(this.#peer);
     return isClosed(word) || hasDied(word) || (isHeld(word) && !checkHolder(this.#peer, word));
   }

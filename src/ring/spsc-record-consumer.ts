@@ -4,6 +4,7 @@ import { RecordDecoder } from '../record/codec.js';
 import type { RecordDescription } from '../record/description.js';
 import { InPlaceReader, type ReadHandler } from '../record/in-place.js';
 import type { RecordType, ValueOf } from '../record/record.js';
+import { type Readiness, readiness } from '../wait/readiness.js';
 import { RecordEnd } from './record-end.js';
 import { RecordPeek } from './record-peek.js';
 import type { RingWaitOptions, SyncRingWaitOptions } from './ring-end.js';
@@ -100,6 +101,11 @@ export class SpscRecordConsumer<Description extends RecordDescription = RecordDe
   /** Waits until there is a record; takes nothing. Errors as of pop(). */
   ready(options?: RingWaitOptions): Promise<void> {
     return this.bytes.ready(options);
+  }
+
+  /** @internal */
+  get [readiness](): Readiness {
+    return this.bytes[readiness];
   }
 
   /** ready() that blocks the thread. */

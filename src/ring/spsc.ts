@@ -4,10 +4,11 @@ import { ClosedError, RoleTakenError } from '../errors.js';
 import { Constants, EndCounters, EventCountWords, RecordHeader, SpscHeader } from '../layout.js';
 import { closesWhenCollected } from '../memory/collected.js';
 import { prepareSleep } from '../memory/event-count.js';
-import { departureOf } from '../memory/flight.js';
+import { checkRoute, departureOf, land, type Ticket, takeOff } from '../memory/flight.js';
 import { checkName } from '../memory/names.js';
 import type { Backend, Segment, SegmentHandle } from '../memory/segment.js';
 import {
+  attachInFlight,
   attachOrCreate,
   attachSegment,
   createSegment,
@@ -21,6 +22,7 @@ import { whenLinked } from '../memory/when-linked.js';
 import { checkRecordsFit, checkRecordsOf } from '../record/described-segment.js';
 import type { RecordDescription } from '../record/description.js';
 import { checkRecordType, type RecordOption, type RecordType } from '../record/record.js';
+import { pid } from '../runtime.js';
 import type { WaitMode } from '../wait/adaptive-spin.js';
 import { type Condition, NOT_YET } from '../wait/condition.js';
 import { type AttachOptions, checkAttachedWait, checkWaitOptions, type WaitOptions } from '../wait/options.js';
@@ -141,6 +143,51 @@ export class SpscRing<Producer = SpscProducer, Consumer = SpscConsumer> implemen
     const mode = checkAttachedWait(options);
     const record = checkRecordType(options.record);
     return SpscRing.#open(attachSegment(Constants.kindSpsc, target, options), mode, record);
+  }
+
+  /**
+   * @internal One end that another process or thread gave away, by a ring of its own; its sender answers for it until
+   * then.
+   * @throws {RingwayError} `ENOENT` if the sender ended; `ERR_RINGWAY_STATE` if the end was attached already
+   */
+  static arrive(handle: SegmentHandle & { ticket: Ticket }, role: 'producer'): { ring: SpscRing; end: SpscProducer };
+  /** @internal */
+  static arrive(handle: SegmentHandle & { ticket: Ticket }, role: 'consumer'): { ring: SpscRing; end: SpscConsumer };
+  static arrive(
+    handle: SegmentHandle & { ticket: Ticket },
+    role: 'producer' | 'consumer',
+  ): { ring: SpscRing; end: SpscEnd } {
+    const segment = attachInFlight(Constants.kindSpsc, handle, {});
+    const ring = SpscRing.#open(segment) as SpscRing;
+    try {
+      const layout = ring.#layout;
+      const { participant, series } = handle.ticket;
+      const giver = { participant, pid: handle.backend === 'shm' ? handle.pid : pid };
+      const make = () =>
+        role === 'producer' ? new SpscProducer(ring, layout, giver) : new SpscConsumer(ring, layout, giver);
+      const end = takeEnd(layout[role], make);
+      ring.#ends.add(end);
+      land(segment, { participant, series });
+      return { ring, end };
+    } catch (error) {
+      ring.close();
+      throw error;
+    }
+  }
+
+  /** @internal */
+  takeOff(): Ticket {
+    return takeOff(this.#segment);
+  }
+
+  /** @internal The message with that ticket was never sent. */
+  land(ticket: Ticket): void {
+    land(this.#segment, ticket);
+  }
+
+  /** @internal @throws if it cannot go there */
+  checkRoute(route: Route): void {
+    checkRoute(this.#segment, route);
   }
 
   /**

@@ -28,6 +28,7 @@ import {
   type SyncWaitOptions,
   type WaitOptions,
 } from '../wait/options.js';
+import { type Readiness, readiness } from '../wait/readiness.js';
 import { waitSync } from '../wait/wait-sync.js';
 import { settled, Waiters } from '../wait/waiters.js';
 import { EventWord, formatEvent, isSetAt } from './event-word.js';
@@ -187,6 +188,15 @@ export class SharedEvent implements Disposable {
       if (error instanceof TimeoutError && error !== options?.signal?.reason) return false;
       throw error;
     });
+  }
+
+  /** @internal */
+  get [readiness](): Readiness {
+    return {
+      isReady: () => this.isSet,
+      whenReady: (signal) => this.wait({ signal }),
+      blockUntilReady: (timeoutMs) => this.waitSync({ timeoutMs }),
+    };
   }
 
   /**

@@ -1,6 +1,8 @@
 // The seam between connections and what carries their bytes: one direction of frames. A frame arrives whole or not at
 // all, in order. Rings carry frames as their records; kernel pipes and sockets put a length before each.
 
+import type { Departure, Route } from '../memory/travel.js';
+import type { NotYet } from '../wait/condition.js';
 import type { SyncWaitOptions, WaitOptions } from '../wait/options.js';
 
 /** Writes a frame in place: `memory` from `byteOffset`, exactly `byteLength` bytes. */
@@ -9,23 +11,35 @@ export type FrameWriter = (memory: Uint8Array, byteOffset: number, byteLength: n
 /** Looks at a frame in place; whether it is done with it. One that is not comes again. */
 export type FrameReader = (memory: Uint8Array, byteOffset: number, byteLength: number) => boolean;
 
-/** The sending end of one direction. */
-export interface FrameSender {
-  /** In bytes. */
-  readonly maxFrameByteLength: number;
+/** What both ends have in common: operations that wait are served in the order they were called. */
+interface FrameEnd {
   readonly closed: boolean;
+  /** Whether operations wait. */
+  readonly hasWaiting: boolean;
   /**
-   * @returns false if there is no room now; the writer was not called then
-   * @throws {RingwayError} `EPIPE` when the other end is closed or gone, as far as that is known without asking the kernel
+   * Calls `attempt` until it does not return NOT_YET: now, and whenever the other end has moved. Operations called later
+   * are not attempted before. What it throws rejects.
+   * @param what - the operation's name, for messages
+   * @throws {TimeoutError} after `timeoutMs`; {ClosedError} if this end is closed meanwhile
    */
-  tryWrite(byteLength: number, writer: FrameWriter): boolean;
-  /** tryWrite() as soon as there is room; the writer is called then. @throws {RingwayError} `EPIPE` when nobody reads */
-  write(byteLength: number, writer: FrameWriter, options?: WaitOptions): Promise<void>;
-  writeSync(byteLength: number, writer: FrameWriter, options?: SyncWaitOptions): void;
+  until<Result>(what: string, options: WaitOptions | undefined, attempt: () => Result | NotYet): Promise<Result>;
+  /** until() that blocks the thread. */
+  untilSync<Result>(what: string, options: SyncWaitOptions | undefined, attempt: () => Result | NotYet): Result;
+  /** A pending operation keeps the process alive: the default. */
   ref(): unknown;
   unref(): unknown;
-  /** The other end reads what was written, then the end of the stream. Idempotent. */
+  /** Idempotent. */
   close(): void;
+}
+
+/** The sending end of one direction. A wait ends with `EPIPE` when nobody will read any more. */
+export interface FrameSender extends FrameEnd {
+  /** In bytes. */
+  readonly maxFrameByteLength: number;
+  /** Whether the other end is closed or its process gone; a death may be noticed a millisecond late. */
+  readonly peerIsGone: boolean;
+  /** @returns false if there is no room now; the writer was not called then */
+  tryWrite(byteLength: number, writer: FrameWriter): boolean;
 }
 
 /** A frame that stays where it is until it is released. */
@@ -34,26 +48,27 @@ export interface FrameLoan {
   release(): void;
 }
 
-/** The receiving end of one direction. */
-export interface FrameReceiver {
-  readonly closed: boolean;
+/** The receiving end of one direction. A wait ends with EndOfStreamError when no frame will come any more. */
+export interface FrameReceiver extends FrameEnd {
   /** Shows the next frame to `reader`. @returns false if there is none now */
   tryRead(reader: FrameReader): boolean;
-  /** The next frame in place, not consumed before it is released; null if there is none now. */
+  /** The next frame in place, consumed when it is released; null if there is none now. */
   tryBorrow(): FrameLoan | null;
-  /** Waits until there is a frame; consumes nothing. @throws {EndOfStreamError} when none will come any more */
-  ready(options?: WaitOptions): Promise<void>;
-  readySync(options?: SyncWaitOptions): void;
-  /** No frame is there and none will come any more. */
-  readonly ended: boolean;
-  ref(): unknown;
-  unref(): unknown;
-  /** The other end gets EPIPE from then on. Idempotent. */
-  close(): void;
 }
+
+/** How connections travel; what carries the bytes. */
+export type Transport = 'shm' | 'sab' | 'pipe' | 'unix' | 'tcp';
 
 /** Both directions, or one of them. */
 export interface FrameChannel {
+  readonly transport: Transport;
   readonly sender: FrameSender | undefined;
   readonly receiver: FrameReceiver | undefined;
+  /**
+   * Starts the way of this channel's ends to another process. Nobody uses them until `sent` or `unsent` is called.
+   * @throws if it cannot go there
+   */
+  depart(route: Route): Omit<Departure, 'kind'>;
+  /** The ends' handle for another thread or process: gives them away at once. */
+  giveAway(): unknown;
 }

@@ -24,6 +24,9 @@ export function useOwnDirectory(): void {
   afterEach(async () => {
     await endRemotes(); // First: those who are killed do not clean up, and we may be the last to close.
     for (const shared of opened.splice(0)) shared.close();
+    // What was sent and has arrived is closed by its sender a turn of the loop later.
+    for (let turn = 0; turn < 500 && segmentFiles().length > 0; turn++)
+      await new Promise((resolve) => setTimeout(resolve, 2));
     const left = segmentFiles();
     for (const file of left) rmSync(`${directory}/${file}`, { recursive: true }); // The next test is not to blame.
     expect(left, 'files that the test left behind').toEqual([]);

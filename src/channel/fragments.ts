@@ -1,0 +1,98 @@
+// Messages of any size over frames. A message that fits is one frame; a longer one travels as a run of frames, so that
+// it never needs more room than the channel has, and arrives when the last of them has.
+//
+//   offset type field
+//        0  u8  kind    what the frame is, below
+//        1  u8  what    value or bytes; of the message's first frame
+//        8  f64 total   of a message in several frames: its length in bytes; of its first frame only
+//   The payload follows: at 8, or at 16 in a first frame. Its length is what is left of the frame.
+
+import { RingwayError } from '../errors.js';
+
+/** What a frame is. A message of which the sender gave up in the middle ends with `dropped` and never arrives. */
+export const FrameKind = { whole: 1, first: 2, more: 3, dropped: 4 } as const;
+
+/** What a message is. */
+export const MessageKind = { value: 1, bytes: 2 } as const;
+export type MessageKind = (typeof MessageKind)[keyof typeof MessageKind];
+
+export const HEADER_BYTES = 8;
+export const FIRST_HEADER_BYTES = 16;
+
+const total = new Float64Array(1);
+const totalBytes = new Uint8Array(total.buffer);
+
+/** Writes the first 8 bytes of a frame. */
+export function writeHeader(memory: Uint8Array, byteOffset: number, frame: number, kind: number): void {
+  memory[byteOffset] = frame;
+  memory[byteOffset + 1] = kind;
+  for (let i = 2; i < HEADER_BYTES; i++) memory[byteOffset + i] = 0;
+}
+
+/** Writes the length of a message in several frames. */
+export function writeTotal(memory: Uint8Array, byteOffset: number, byteLength: number): void {
+  total[0] = byteLength;
+  memory.set(totalBytes, byteOffset);
+}
+
+/** Whatever stands there: not a length, perhaps. */
+export function readTotal(memory: Uint8Array, byteOffset: number): number {
+  totalBytes.set(memory.subarray(byteOffset, byteOffset + totalBytes.length));
+  return total[0];
+}
+
+/** Announced lengths are believed up to this: more is allocated only as it arrives. */
+const BELIEVED_BYTES = 64 * 2 ** 20;
+
+/** A message that has arrived in part or as a whole, in memory of its own. */
+export class Arriving {
+  readonly kind: MessageKind;
+  readonly byteLength: number;
+  #bytes: Uint8Array;
+  #received = 0;
+
+  constructor(kind: MessageKind, byteLength: number) {
+    this.kind = kind;
+    this.byteLength = byteLength;
+    this.#bytes = allocate(Math.min(byteLength, BELIEVED_BYTES));
+  }
+
+  get complete(): boolean {
+    return this.#received === this.byteLength;
+  }
+
+  /** The bytes of a complete message. */
+  get bytes(): Uint8Array {
+    return this.#bytes;
+  }
+
+  /** @throws {RingwayError} `EPROTO` for more bytes than were announced */
+  add(memory: Uint8Array, byteOffset: number, byteLength: number): void {
+    const received = this.#received + byteLength;
+    if (received > this.byteLength) {
+      throw protocolError(`${received} bytes have come of a message of ${this.byteLength}`);
+    }
+    if (received > this.#bytes.length) this.#grow();
+    this.#bytes.set(memory.subarray(byteOffset, byteOffset + byteLength), this.#received);
+    this.#received = received;
+  }
+
+  #grow(): void {
+    const bytes = allocate(Math.min(this.byteLength, this.#bytes.length * 2));
+    bytes.set(this.#bytes.subarray(0, this.#received));
+    this.#bytes = bytes;
+  }
+}
+
+function allocate(byteLength: number): Uint8Array {
+  try {
+    return new Uint8Array(byteLength);
+  } catch (cause) {
+    throw new RingwayError(`there is no memory for a message of ${byteLength} bytes`, 'ENOMEM', { cause });
+  }
+}
+
+/** The other end does not keep to the format. */
+export function protocolError(why: string): RingwayError {
+  return new RingwayError(`the other end does not speak as a connection does: ${why}`, 'EPROTO');
+}
