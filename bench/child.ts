@@ -4,6 +4,7 @@ import { broadcastRoundTrip, broadcastStream, publishing } from './broadcast-end
 import { ipcRoundTrip, ipcStream, socketRoundTrip, socketStream } from './kernel-ends.js';
 import type { Spec } from './meter.js';
 import { mpmcStream } from './mpmc-ends.js';
+import { ipcObjects, queueAwait, queueSync, queueTry } from './queue-ends.js';
 import { recordStream } from './record-ends.js';
 import { awaiting, park, spin, stream } from './ring-ends.js';
 
@@ -34,6 +35,10 @@ const programs: Record<string, (spec: Spec) => void | Promise<void>> = {
   'broadcast-stream': broadcastStream,
   'socket-stream': socketStream,
   'ipc-stream': ipcStream,
+  'ipc-objects': ipcObjects,
+  'queue-try': queueTry,
+  'queue-await': queueAwait,
+  'queue-sync': queueSync,
 };
 
 const spec = JSON.parse(process.argv[2]) as Spec;

@@ -1,4 +1,5 @@
-// What is compared. A contender is a program for two processes, in bench/child.ts (Node) or bench/peer.cpp (C++); other
+// What is compared. A contender is a program for two processes, in bench/child.ts (Node), bench/peer.cpp (C++) or bench/python_queue.py
+// (Python); other
 // people's queues are programs for two threads, in bench/queues.cpp.
 //
 // Every contender writes each message as a whole and reads it as a whole, on the same processor as its calls. Exceptions:
@@ -10,7 +11,7 @@ import { ATOMIC_QUEUE, BOOST, CONCURRENT_QUEUE, type Library, READER_WRITER_QUEU
 export interface Contender {
   /** In tables. */
   readonly label: string;
-  readonly language: 'C++' | 'Node';
+  readonly language: 'C++' | 'Node' | 'Python';
   readonly program: string;
   /** Both ends take a processor all the time. */
   readonly spins?: true;
@@ -19,7 +20,7 @@ export interface Contender {
   /** The first process starts the second one. */
   readonly forks?: true;
   /** What passes the messages; a ring for one producer and one consumer by default. */
-  readonly through?: 'mpmc' | 'records' | 'broadcast' | 'broadcast-overwrite' | Library;
+  readonly through?: 'mpmc' | 'queue' | 'records' | 'broadcast' | 'broadcast-overwrite' | Library;
   /** Sizes it runs with; all by default. */
   readonly only?: readonly number[];
 }
@@ -102,6 +103,15 @@ const publishing = (through: 'broadcast' | 'broadcast-overwrite'): readonly Cont
   node('after-64', '64 subscribers, read between bursts', { spins: true, through }),
   node('along-1', '1 subscriber, reads all the time', { spins: true, through }),
   node('along-64', '64 subscribers, read all the time', { spins: true, through }),
+];
+
+/** Objects of four fields, one way, and what they are compared with. */
+export const OBJECTS: readonly Contender[] = [
+  { label: "Python's multiprocessing.Queue (put, get)", language: 'Python', program: 'queue', forks: true },
+  node('ipc-objects', 'child_process, advanced', { forks: true }),
+  node('queue-try', 'queue, spinning (tryPut, tryGet)', { spins: true, through: 'queue' }),
+  node('queue-await', 'queue (await put, for await)', { through: 'queue' }),
+  node('queue-sync', 'queue (putSync, getSync)', { through: 'queue' }),
 ];
 
 /** What publishing costs, by what publishers do when a subscriber is slow. */

@@ -14,6 +14,7 @@ export interface Measured {
   streams: Map<number, Shown>;
   queues?: Shown;
   records?: Shown;
+  objects?: Shown;
   publishing: { block?: Shown; overwrite?: Shown };
   rpc?: readonly RpcResult[];
   recovery?: readonly RecoveryResult[];
@@ -37,7 +38,7 @@ export function printGoals(measured: Measured): void {
     return ratio(slicesOf(shown, 'Node', program), slicesOf(shown, 'C++', to));
   };
   const speed = (shown: Shown | undefined, program: string, to: string) => 1 / time(shown, program, to);
-  const { roundTrips, streams, queues, records, publishing, recovery, idle, startup } = measured;
+  const { roundTrips, streams, queues, records, objects, publishing, recovery, idle, startup } = measured;
 
   const bounced = time(roundTrips.get(64), 'spin', 'bounce');
   goal('round trip, 64 bytes, spinning, to one word bouncing', bounced, true, 1.6, 'x');
@@ -53,6 +54,11 @@ export function printGoals(measured: Measured): void {
   goal('many to many, 64 bytes, 16 at once, speed to the same', batches('concurrentqueue'), false, 1, 'x');
   const bulk = batches('concurrentqueue-16');
   goal('many to many, 64 bytes, 16 at once, speed to the same with 16 at once', bulk, false, 1, 'x');
+  const toObjects = (language: 'Python' | 'Node', program: string) => {
+    return 1 / ratio(slicesOf(objects, 'Node', 'queue-await'), slicesOf(objects, language, program));
+  };
+  goal("objects through a queue, speed to Python's", toObjects('Python', 'queue'), false, 10, 'x');
+  goal('objects through a queue, speed to child_process', toObjects('Node', 'ipc-objects'), false, 20, 'x');
   for (const onSlow of ['block', 'overwrite'] as const) {
     for (const when of ['after', 'along'] as const) {
       const shown = publishing[onSlow];

@@ -194,12 +194,28 @@ export async function ipcRoundTrip(spec: Spec): Promise<void> {
 /** Messages handed to the channel and not yet written by it. */
 const IN_FLIGHT = 64;
 
-export async function ipcStream(spec: Spec): Promise<void> {
+export function ipcStream(spec: Spec): Promise<void> {
+  const payload = Payload.of(spec.byteLength);
+  const write = (first: number) => {
+    payload.write(first);
+    return payload.bytes;
+  };
+  return ipcStreamOf(spec, write, (message: Uint8Array) => {
+    const words = wordsOf(message);
+    return read(words, 0, words.length);
+  });
+}
+
+/** A stream of messages that `make` makes of their numbers, and `firstOf` reads them from. */
+export async function ipcStreamOf<Message extends object>(
+  spec: Spec,
+  make: (first: number) => Message,
+  firstOf: (message: Message) => number,
+): Promise<void> {
   if (spec.side === 'second') {
     const windows = new Windows(spec);
-    process.on('message', (message: Uint8Array) => {
-      const words = wordsOf(message);
-      if (windows.count(read(words, 0, words.length))) {
+    process.on('message', (message: Message) => {
+      if (windows.count(firstOf(message))) {
         windows.cut();
         return;
       }
@@ -208,14 +224,12 @@ export async function ipcStream(spec: Spec): Promise<void> {
     return;
   }
   const { child, results } = forkPeer(spec);
-  const payload = Payload.of(spec.byteLength);
   let sequence = 0;
   let inFlight = 0;
   let written = () => {};
   const send = (first: number) => {
-    payload.write(first);
     inFlight++;
-    child.send(payload.bytes, () => {
+    child.send(make(first), () => {
       inFlight--;
       written();
     });
