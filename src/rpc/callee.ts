@@ -33,6 +33,13 @@ export class IncomingCall {
     this.controllers = controllers;
   }
 
+  /** @throws {RingwayError} `EPROTO` if no signal in the arguments has this index */
+  controllerAt(index: unknown): AbortController {
+    const controller = Number.isInteger(index) ? this.controllers?.[index as number] : undefined;
+    if (controller !== undefined) return controller;
+    throw protocolError(`an abort of the signal ${describe(index)} of a call`);
+  }
+
   /** Nobody wants the result, or the rest of it. */
   abandon(): void {
     this.abandoned = true;
@@ -102,10 +109,7 @@ export class Callee {
       call.stream?.wake();
       return;
     }
-    const controller = kind === Kind.abort ? call.controllers?.[message[2] as number] : undefined;
-    if (kind === Kind.abort && controller === undefined) {
-      throw protocolError(`an abort of the signal ${describe(message[2])} of a call`);
-    }
+    const controller = kind === Kind.abort ? call.controllerAt(message[2]) : undefined;
     // One that has not begun never will.
     if (this.#line.delete(call)) this.fail(call, new Error('the call was aborted before it began'));
     call.abandon();

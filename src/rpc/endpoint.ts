@@ -157,7 +157,7 @@ export class Endpoint {
         this.#handle(message);
         if (this.#end !== undefined) return;
         if (++this.#handled % MESSAGES_A_TURN !== 0) continue;
-        nextTurn(this.#listen, this.#referenced);
+        nextTurn(this.#listen); // A turn that keeps the process alive: one that does not may never come.
         return;
       }
     } catch (error) {
