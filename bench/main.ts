@@ -32,8 +32,19 @@ import {
 } from './report.js';
 import { known, middles, perMessage, ratio, type Shown, slicesOf } from './shown.js';
 import { measureStartup } from './startup.js';
+import { measureSync } from './sync.js';
 
-const SECTIONS = ['roundtrip', 'oneway', 'records', 'mpmc', 'broadcast', 'recovery', 'idle', 'startup'] as const;
+const SECTIONS = [
+  'roundtrip',
+  'oneway',
+  'records',
+  'mpmc',
+  'broadcast',
+  'sync',
+  'recovery',
+  'idle',
+  'startup',
+] as const;
 
 const USAGE = `npm run bench -- [OPTIONS]
   --quick         a smoke run of some seconds; its figures mean little
@@ -308,6 +319,7 @@ async function main(): Promise<void> {
     await run(BROADCAST_ROUND_TRIPS, printRoundTrips.bind(undefined, 'Round trip, broadcast', SMALL_BYTE_LENGTH));
     await run(BROADCAST_STREAMS, printBroadcastStreams);
   }
+  if (sections.has('sync')) measured.sync = await measureSync(plan.rounds, plan.measureMs);
   if (sections.has('recovery')) measured.recovery = await measureRecovery(plan.kills);
   if (sections.has('idle')) {
     measured.idle = await measureIdle(plan.idleSettleMs, plan.idleMs);
