@@ -6,6 +6,7 @@ import { figures, printTable } from './report.js';
 import { AT_ONCE, type RpcResult, rpcRatio } from './rpc.js';
 import { ratio, type Shown, slicesOf } from './shown.js';
 import type { StartupResult } from './startup.js';
+import { OPERATIONS, type SyncResult } from './sync.js';
 
 /** What was measured; a section that was left out has nothing here. */
 export interface Measured {
@@ -20,6 +21,7 @@ export interface Measured {
   recovery?: readonly RecoveryResult[];
   idle?: IdleResult[];
   startup?: StartupResult;
+  sync?: SyncResult;
 }
 
 /** Goals of sections that were left out are not shown. */
@@ -38,7 +40,7 @@ export function printGoals(measured: Measured): void {
     return ratio(slicesOf(shown, 'Node', program), slicesOf(shown, 'C++', to));
   };
   const speed = (shown: Shown | undefined, program: string, to: string) => 1 / time(shown, program, to);
-  const { roundTrips, streams, queues, records, objects, publishing, recovery, idle, startup } = measured;
+  const { roundTrips, streams, queues, records, objects, publishing, recovery, idle, startup, sync } = measured;
 
   const bounced = time(roundTrips.get(64), 'spin', 'bounce');
   goal('round trip, 64 bytes, spinning, to one word bouncing', bounced, true, 1.6, 'x');
@@ -71,6 +73,10 @@ export function printGoals(measured: Measured): void {
     const faster = rpcRatio(measured.rpc, 'net', atOnce);
     goal(`calls in another process, ${atOnce} at once, speed to a unix socket`, faster, false, 5, 'x');
   }
+  for (const name of OPERATIONS) goal(`${name}, uncontended`, sync?.uncontendedNs[name] ?? NaN, true, 100, 'ns');
+  goal('a lock from process to process, to a robust mutex', sync?.handOverToMutex ?? NaN, true, 1.5, 'x');
+  goal("Lock, speed to Python's", sync?.lockToPython ?? NaN, false, 10, 'x');
+  goal("Value.add, speed to Python's with its lock", sync?.valueToPython ?? NaN, false, 10, 'x');
   for (const { label, medianMs } of recovery ?? [{ label: '', medianMs: NaN }]) {
     goal(`going on after a SIGKILL, median: ${label}`, medianMs, true, 50, 'ms');
   }

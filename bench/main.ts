@@ -35,6 +35,7 @@ import {
 import { measureRpc } from './rpc.js';
 import { known, middles, perMessage, ratio, type Shown, slicesOf } from './shown.js';
 import { measureStartup } from './startup.js';
+import { measureSync } from './sync.js';
 
 const SECTIONS = [
   'roundtrip',
@@ -45,6 +46,7 @@ const SECTIONS = [
   'queue',
   'codec',
   'rpc',
+  'sync',
   'recovery',
   'idle',
   'startup',
@@ -354,6 +356,7 @@ async function main(): Promise<void> {
   }
   if (sections.has('codec')) await measureCodec(plan.benchMs);
   if (sections.has('rpc')) measured.rpc = await measureRpc(plan.rounds, 2 * plan.warmupMs, 2 * plan.measureMs);
+  if (sections.has('sync')) measured.sync = await measureSync(plan.rounds, plan.measureMs);
   if (sections.has('recovery')) measured.recovery = await measureRecovery(plan.kills);
   if (sections.has('idle')) {
     measured.idle = await measureIdle(plan.idleSettleMs, plan.idleMs);
