@@ -18,6 +18,7 @@ import {
 import { type Measured, printGoals } from './goals.js';
 import { measureIdle } from './idle.js';
 import { endAll, processors, runSlice, type Slice, type Timing } from './pair.js';
+import { measurePipe } from './pipe.js';
 import { buildQueues, isInstalled } from './queues.js';
 import { measureRecovery } from './recovery.js';
 import {
@@ -41,6 +42,7 @@ const SECTIONS = [
   'mpmc',
   'broadcast',
   'codec',
+  'pipe',
   'recovery',
   'idle',
   'startup',
@@ -320,6 +322,12 @@ async function main(): Promise<void> {
     await run(BROADCAST_STREAMS, printBroadcastStreams);
   }
   if (sections.has('codec')) await measureCodec(plan.benchMs);
+  if (sections.has('pipe')) {
+    measured.pipe = await measurePipe((contenders, byteLength, factor) => {
+      const { warmupMs, measureMs } = plan;
+      return runRounds(contenders, byteLength, { ...plan, warmupMs: factor * warmupMs, measureMs: factor * measureMs });
+    });
+  }
   if (sections.has('recovery')) measured.recovery = await measureRecovery(plan.kills);
   if (sections.has('idle')) {
     measured.idle = await measureIdle(plan.idleSettleMs, plan.idleMs);
