@@ -269,4 +269,3 @@ describe('a process that dies while it uses everything at once', () => {
     expect(total.values).toBeGreaterThan(ROUNDS * 100);
   }, 900_000);
 });
-
