@@ -1,7 +1,7 @@
 // A queue of values between processes or threads: how it is made, found and shared, and what users do with it. What is in
 // the segment is in queue-body.ts; docs/QUEUE.md has the guarantees and the argument.
 
-import { ClosedError, CorruptSegmentError, EndOfStreamError, RingwayError } from '../errors.js';
+import { ClosedError, CorruptSegmentError, EndOfStreamError, RingwayError, TimeoutError } from '../errors.js';
 import { Constants } from '../layout.js';
 import { closesWhenCollected } from '../memory/collected.js';
 import { departureOf } from '../memory/flight.js';
@@ -21,6 +21,7 @@ import { whenLinked } from '../memory/when-linked.js';
 import type { WaitMode } from '../wait/adaptive-spin.js';
 import { NOT_YET } from '../wait/condition.js';
 import { checkAttachedWait, checkWaitOptions, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
+import { type Readiness, readiness, type Waitable } from '../wait/readiness.js';
 import { settled } from '../wait/waiters.js';
 import { WaitingLine } from '../wait/waiting-line.js';
 import { Putting } from './putting.js';
@@ -52,7 +53,7 @@ const NOTHING: { readonly ok: false } = Object.freeze({ ok: false });
  * middle never arrives. `get` delivers at most once, `take` at least once: what somebody took and did not ack is delivered
  * again if its process dies. Not durable: gone at reboot.
  */
-export class Queue<T = unknown> implements Disposable, AsyncIterable<T> {
+export class Queue<T = unknown> implements Waitable, Disposable, AsyncIterable<T> {
   readonly #body: QueueBody;
   readonly #segment: Segment;
   readonly #mode: WaitMode;
@@ -355,6 +356,25 @@ export class Queue<T = unknown> implements Disposable, AsyncIterable<T> {
       [Symbol.asyncIterator]() {
         return this;
       },
+    };
+  }
+
+  /** @internal */
+  get [readiness](): Readiness {
+    const there = () => (this.#body.slots.mayTake() ? undefined : NOT_YET);
+    return {
+      isReady: () => {
+        try {
+          this.#waitSync<void>(this.#messages, 'wait', { timeoutMs: 0 }, there);
+          return true;
+        } catch (error) {
+          if (error instanceof TimeoutError) return false;
+          if (error instanceof EndOfStreamError) return true;
+          throw error;
+        }
+      },
+      whenReady: (signal) => this.#wait<void>(this.#messages, 'wait', { signal }, there),
+      blockUntilReady: (timeoutMs) => this.#waitSync<void>(this.#messages, 'waitSync', { timeoutMs }, there),
     };
   }
 
