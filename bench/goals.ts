@@ -73,6 +73,7 @@ export function printGoals(measured: Measured): void {
   // A thousandth of a core: the least that top shows.
   goal('idle consumer, over a Node that waits for a timer, CPU a second', idleCpu, true, 1, 'ms');
   goal('import, over an empty module', startup?.importMs ?? NaN, true, 20, 'ms');
+  goal('a child with a task, over fork() and import', startup?.runOverFork ?? NaN, true, 1.2, 'x');
   goal('create and attach, 1 MiB', startup?.createAttachMs ?? NaN, true, 1, 'ms');
   if (rows.length > 0) printTable('### Goals', ['what', 'goal', 'measured', ''], rows);
   const met = rows.filter((row) => row[3] === 'met').length;

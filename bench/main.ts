@@ -2,6 +2,7 @@
 // docs/BENCHMARKS.md tells how to read it.
 
 import { parseArgs } from 'node:util';
+import { measureCodec } from './codec.js';
 import {
   BROADCAST_ROUND_TRIPS,
   BROADCAST_STREAMS,
@@ -34,7 +35,18 @@ import { measureRpc } from './rpc.js';
 import { known, middles, perMessage, ratio, type Shown, slicesOf } from './shown.js';
 import { measureStartup } from './startup.js';
 
-const SECTIONS = ['roundtrip', 'oneway', 'records', 'mpmc', 'broadcast', 'rpc', 'recovery', 'idle', 'startup'] as const;
+const SECTIONS = [
+  'roundtrip',
+  'oneway',
+  'records',
+  'mpmc',
+  'broadcast',
+  'codec',
+  'rpc',
+  'recovery',
+  'idle',
+  'startup',
+] as const;
 
 const USAGE = `npm run bench -- [OPTIONS]
   --quick         a smoke run of some seconds; its figures mean little
@@ -309,6 +321,7 @@ async function main(): Promise<void> {
     await run(BROADCAST_ROUND_TRIPS, printRoundTrips.bind(undefined, 'Round trip, broadcast', SMALL_BYTE_LENGTH));
     await run(BROADCAST_STREAMS, printBroadcastStreams);
   }
+  if (sections.has('codec')) await measureCodec(plan.benchMs);
   if (sections.has('rpc')) measured.rpc = await measureRpc(plan.rounds, 2 * plan.warmupMs, 2 * plan.measureMs);
   if (sections.has('recovery')) measured.recovery = await measureRecovery(plan.kills);
   if (sections.has('idle')) {

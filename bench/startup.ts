@@ -1,15 +1,19 @@
 // What it takes until there is a ring.
 
+import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { SpscRing } from 'ringway';
+import { Process, SpscRing } from 'ringway';
 import { Bench } from 'tinybench';
 import { runProcess } from './pair.js';
 import { duration, median, printTable } from './report.js';
+import { nothing } from './startup/nothing.js';
 
 export interface StartupResult {
   importMs: number;
   firstMs: number;
   createAttachMs: number;
+  /** A child that runs an empty task, from its start to its end, over one of fork() that imports the package, too. */
+  runOverFork: number;
 }
 
 const LIMIT_MS = 10_000;
@@ -41,7 +45,42 @@ export async function measureStartup(rounds: number, benchMs: number): Promise<S
     if (capacity === 1 << 20) createAttachMs = p50;
   }
   printTable(`### Start, median of ${rounds} processes each`, ['what', 'takes'], rows);
-  return { importMs, firstMs, createAttachMs };
+  return { importMs, firstMs, createAttachMs, runOverFork: await answers(rounds) };
+}
+
+// From the start of a child to its answer, side by side.
+async function answers(rounds: number): Promise<number> {
+  const forked = (program: string) => () =>
+    new Promise<void>((resolve, reject) => {
+      const child = fork(fileURLToPath(new URL(`startup/${program}.js`, import.meta.url)), { execArgv: [] });
+      child.once('message', () => child.once('exit', () => resolve()));
+      child.once('error', reject);
+      child.send('answer');
+    });
+  const ways = {
+    'Process.spawn() of a task that does nothing, join()': async () => {
+      const process = await Process.spawn(nothing, [], { execArgv: [] });
+      await process.join();
+    },
+    'fork() of a module that imports the package, a message there and back': forked('forked-import'),
+    'fork() of an empty module, a message there and back': forked('forked'),
+  };
+  const taken = new Map<string, number[]>(Object.keys(ways).map((way) => [way, []]));
+  for (let round = -1; round < rounds; round++) {
+    for (const [way, run] of Object.entries(ways)) {
+      const start = performance.now();
+      await run();
+      if (round >= 0) taken.get(way)?.push(performance.now() - start);
+    }
+  }
+  const medians = [...taken.values()].map(median);
+  const rows = [...taken.keys()].map((way, i) => [
+    way,
+    duration(medians[i] * 1e6),
+    (medians[i] / medians[1]).toFixed(2),
+  ]);
+  printTable(`### A child from its start to its end, median of ${rounds}`, ['what', 'takes', 'ratio'], rows);
+  return medians[0] / medians[1];
 }
 
 async function createAndAttach(benchMs: number): Promise<{ capacity: number; p50: number; p99: number }[]> {

@@ -16,6 +16,7 @@
 
 #include "ringway/descriptors.hpp"
 #include "ringway/interrupt.hpp"
+#include "ringway/processes.hpp"
 #include "ringway/reactor.hpp"
 #include "ringway/segment.hpp"
 #include "ringway/spsc_ring.hpp"
@@ -321,12 +322,12 @@ napi_value toJavaScript(napi_env env, const std::shared_ptr<Environment>& enviro
       .set("bodyOffset", segment->shape().bodyOffset);
 }
 
-// create(directory, byteLength, kind, maxParticipants, mode) -> segment | failure
+// create(directory, byteLength, unreservedByteLength, kind, maxParticipants, mode) -> segment | failure
 napi_value create(napi_env env, napi_callback_info info) {
-  const Arguments<5> arguments(env, info);
+  const Arguments<6> arguments(env, info);
   Segment segment;
-  const CreateOptions options{static_cast<uint64_t>(arguments.number(1)), static_cast<Kind>(arguments.u32(2)),
-                              arguments.u32(3), arguments.u32(4)};
+  const CreateOptions options{static_cast<uint64_t>(arguments.number(1)), static_cast<Kind>(arguments.u32(3)),
+                              arguments.u32(4), arguments.u32(5), static_cast<uint64_t>(arguments.number(2))};
   auto failure = Segment::create(arguments.string(0).c_str(), options, segment);
   if (failure) return describe(env, failure);
   return toJavaScript(env, arguments.owner(), std::move(segment), failure);
@@ -401,6 +402,15 @@ napi_value linkCount(napi_env env, napi_callback_info info) {
   const Arguments<1> arguments(env, info);
   const auto segment = arguments.environment().find(arguments.u32(0));
   return toNumber(env, segment == nullptr ? -1 : segment->linkCount());
+}
+
+// reserve(id, byteOffset, byteLength) -> 0 | -errno
+napi_value reserve(napi_env env, napi_callback_info info) {
+  const Arguments<3> arguments(env, info);
+  const auto segment = arguments.environment().find(arguments.u32(0));
+  if (segment == nullptr) return toNumber(env, -EBADF);
+  const auto offset = static_cast<uint64_t>(arguments.number(1));
+  return toNumber(env, segment->reserve(offset, static_cast<uint64_t>(arguments.number(2))));
 }
 
 // alive(id, participantId) -> 1 | 0 | -errno
@@ -631,6 +641,25 @@ napi_value forgetDescriptor(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// dieWithParent(parentPid, channel) -> 0 | -errno: this process is killed when the thread that started it ends
+napi_value dieWithParent(napi_env env, napi_callback_info info) {
+  const Arguments<2> arguments(env, info);
+  return toNumber(env, ringway::dieWithParent(arguments.i32(0), arguments.i32(1)));
+}
+
+// openProcess(pid) -> fd | -errno: a descriptor of ours to wait for the end of a child, for waitDescriptor()
+napi_value openProcess(napi_env env, napi_callback_info info) {
+  const Arguments<1> arguments(env, info);
+  const int fd = ringway::openProcess(arguments.i32(0));
+  return toNumber(env, fd < 0 ? fd : arguments.environment().own(fd));
+}
+
+// howEnded(fd) -> exit code | 256 + signal | -errno, -EAGAIN while it runs
+napi_value howEnded(napi_env env, napi_callback_info info) {
+  const Arguments<1> arguments(env, info);
+  return toNumber(env, ringway::howEnded(arguments.i32(0)));
+}
+
 // selfTest(directory) -> undefined | failure: can segments live there, and be seen from JavaScript?
 napi_value selfTest(napi_env env, napi_callback_info info) {
   const Arguments<1> arguments(env, info);
@@ -727,9 +756,18 @@ napi_value layout(napi_env env, napi_callback_info) {
       RINGWAY_FIELD(BarrierHeader, ended),
       RINGWAY_FIELD(BarrierHeader, broken),
       {"BarrierHeader", "arrivals", sizeof(BarrierHeader)},
+      RINGWAY_FIELD(ConditionHeader, left),
+      RINGWAY_FIELD(ConditionHeader, nextRow),
+      RINGWAY_FIELD(ConditionHeader, rowsEver),
+      {"ConditionHeader", "rows", sizeof(ConditionHeader)},
+      RINGWAY_FIELD(WaitingRow, counts),
+      RINGWAY_FIELD(WaitingRow, notified),
+      {"WaitingRow", "next", sizeof(WaitingRow)},
       RINGWAY_FIELD(ValueHeader, cell),
+      RINGWAY_FIELD(ValueHeader, lock),
       {"ValueHeader", "copies", sizeof(ValueHeader)},
       RINGWAY_FIELD(SharedArrayHeader, length),
+      RINGWAY_FIELD(SharedArrayHeader, lock),
       {"SharedArrayHeader", "elements", sizeof(SharedArrayHeader)},
       RINGWAY_FIELD(RecordHeader, byteLength),
       RINGWAY_FIELD(RecordHeader, flags),
@@ -740,6 +778,8 @@ napi_value layout(napi_env env, napi_callback_info) {
       RINGWAY_FIELD(ParticipantCounters, parks),
       RINGWAY_FIELD(ParticipantCounters, wakeUps),
       RINGWAY_FIELD(ParticipantCounters, livenessChecks),
+      RINGWAY_FIELD(ParticipantCounters, got),
+      RINGWAY_FIELD(ParticipantCounters, sender),
       {"ParticipantCounters", "next", sizeof(ParticipantCounters)},
       RINGWAY_FIELD(MpmcHeader, slots),
       RINGWAY_FIELD(MpmcHeader, slotByteLength),
@@ -762,6 +802,14 @@ napi_value layout(napi_env env, napi_callback_info) {
       RINGWAY_FIELD(MpmcSlot, position),
       RINGWAY_FIELD(MpmcSlot, deliveries),
       {"MpmcSlot", "payload", sizeof(MpmcSlot)},
+      RINGWAY_FIELD(QueueHeader, maxSize),
+      RINGWAY_FIELD(QueueHeader, blockByteLength),
+      RINGWAY_FIELD(QueueHeader, blocks),
+      RINGWAY_FIELD(QueueHeader, reserved),
+      RINGWAY_FIELD(QueueHeader, sendersEver),
+      RINGWAY_FIELD(QueueHeader, senderChanges),
+      RINGWAY_FIELD(QueueHeader, done),
+      {"QueueHeader", "extents", sizeof(QueueHeader)},
       RINGWAY_FIELD(BroadcastHeader, slots),
       RINGWAY_FIELD(BroadcastHeader, slotByteLength),
       RINGWAY_FIELD(BroadcastHeader, payloadOffset),
@@ -804,9 +852,11 @@ napi_value layout(napi_env env, napi_callback_info) {
       {"Constants", "kindLock", static_cast<size_t>(Kind::lock)},
       {"Constants", "kindEvent", static_cast<size_t>(Kind::event)},
       {"Constants", "kindBarrier", static_cast<size_t>(Kind::barrier)},
+      {"Constants", "kindCondition", static_cast<size_t>(Kind::condition)},
       {"Constants", "kindValue", static_cast<size_t>(Kind::value)},
       {"Constants", "kindSharedMemory", static_cast<size_t>(Kind::sharedMemory)},
       {"Constants", "kindSharedArray", static_cast<size_t>(Kind::sharedArray)},
+      {"Constants", "kindQueue", static_cast<size_t>(Kind::queue)},
       {"Constants", "minSpscCapacity", kMinSpscCapacity},
       {"Constants", "maxSpscCapacity", kMaxSpscCapacity},
       {"Constants", "minMpmcSlots", kMinMpmcSlots},
@@ -821,6 +871,9 @@ napi_value layout(napi_env env, napi_callback_info) {
       {"Constants", "slotOwnerShift", kSlotOwnerShift},
       {"Constants", "slotOwnerMask", kSlotOwnerMask},
       {"Constants", "slotVersionUnit", kSlotVersionUnit},
+      {"Constants", "maxArenaBlocks", kMaxArenaBlocks},
+      {"Constants", "senderHere", kSenderHere},
+      {"Constants", "senderSent", kSenderSent},
       {"Constants", "minBroadcastSlots", kMinBroadcastSlots},
       {"Constants", "maxBroadcastSlots", kMaxBroadcastSlots},
       {"Constants", "maxPublishers", kMaxPublishers},
@@ -848,6 +901,7 @@ napi_value layout(napi_env env, napi_callback_info) {
       {"Constants", "brokeAction", static_cast<size_t>(BreakCause::action)},
       {"Constants", "brokeDied", static_cast<size_t>(BreakCause::died)},
       {"Constants", "brokeClosed", static_cast<size_t>(BreakCause::closed)},
+      {"Constants", "noticeShift", kNoticeShift},
       {"Constants", "valueCopyBits", kValueCopyBits},
       {"Constants", "maxSharedByteLength", kMaxSharedByteLength},
       {"Constants", "paddingFlag", kPaddingFlag},
@@ -894,6 +948,7 @@ napi_value initialise(napi_env env, napi_value exports) {
                     {"sweep", sweep},
                     {"space", space},
                     {"linkCount", linkCount},
+                    {"reserve", reserve},
                     {"alive", alive},
                     {"settle", settle},
                     {"wake", wake},
@@ -913,6 +968,9 @@ napi_value initialise(napi_env env, napi_value exports) {
                     {"waitDescriptor", waitDescriptor},
                     {"watchDescriptor", watchDescriptor},
                     {"forgetDescriptor", forgetDescriptor},
+                    {"dieWithParent", dieWithParent},
+                    {"openProcess", openProcess},
+                    {"howEnded", howEnded},
                     {"selfTest", selfTest},
                     {"layout", layout}};
   for (const auto& function : kFunctions) {

@@ -55,6 +55,7 @@ function checkFiles(tarball) {
 
   const wanted = ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md'];
   for (const entry of ['index', 'rings']) wanted.push(`dist/${entry}.js`, `dist/${entry}.d.ts`);
+  for (const file of ['boot', 'processes', 'shared']) wanted.push(`dist/${file}.js`);
   if (process.platform === 'linux') wanted.push(prebuiltPath());
   const missing = wanted.filter((path) => !files.includes(path));
   assert(missing.length === 0, `files missing from the tarball: ${missing.join(' ')}`);
@@ -77,7 +78,7 @@ function tryInstalled(tarball) {
 
   if (process.platform === 'linux') checkBinary(join(project, 'node_modules/ringway', prebuiltPath()));
 
-  for (const name of ['two-processes.mjs', 'required.cjs']) {
+  for (const name of ['two-processes.mjs', 'tasks.mjs', 'required.cjs']) {
     copyFileSync(join(root, 'scripts/stranger', name), join(project, name));
     execFileSync(process.execPath, [name], {
       cwd: project,

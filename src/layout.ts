@@ -123,11 +123,20 @@ export const BarrierHeader = {
   arrivals: 512,
 } as const;
 
+/**
+ * Offsets from the body's start, in bytes. Starts as a lock's, which is the condition's own lock unless it has been given
+ * another one; a row for each participant follows.
+ */
+export const ConditionHeader = { left: 384, nextRow: 388, rowsEver: 392, rows: 512 } as const;
+
+/** Offsets from the row's start, in bytes; `next` is the distance between rows. */
+export const WaitingRow = { counts: 0, notified: 4, next: 128 } as const;
+
 /** Offsets from the body's start, in bytes. A scalar has no copies. */
-export const ValueHeader = { cell: 0, copies: 128 } as const;
+export const ValueHeader = { cell: 0, lock: 8, copies: 128 } as const;
 
 /** Offsets from the body's start, in bytes. */
-export const SharedArrayHeader = { length: 0, elements: 128 } as const;
+export const SharedArrayHeader = { length: 0, lock: 4, elements: 128 } as const;
 
 /** Offsets from the record's start, in bytes. */
 export const RecordHeader = { byteLength: 0, flags: 4, payload: 8 } as const;
@@ -140,6 +149,8 @@ export const ParticipantCounters = {
   parks: 24,
   wakeUps: 32,
   livenessChecks: 40,
+  got: 48,
+  sender: 52,
   next: 128,
 } as const;
 
@@ -165,6 +176,18 @@ export const MpmcHeader = {
 /** Offsets from the slot's start, in bytes. */
 export const MpmcSlot = { state: 0, order: 4, byteLength: 12, position: 16, deliveries: 20, payload: 24 } as const;
 
+/** Offsets from the queue's own header, in bytes; it follows the slots. */
+export const QueueHeader = {
+  maxSize: 0,
+  blockByteLength: 4,
+  blocks: 8,
+  reserved: 128,
+  sendersEver: 256,
+  senderChanges: 260,
+  done: 384,
+  extents: 512,
+} as const;
+
 export const Constants = {
   magic: 0x59415752,
   layoutVersion: 1,
@@ -180,9 +203,11 @@ export const Constants = {
   kindLock: 5,
   kindEvent: 6,
   kindBarrier: 7,
+  kindCondition: 8,
   kindValue: 9,
   kindSharedMemory: 10,
   kindSharedArray: 11,
+  kindQueue: 12,
   minSpscCapacity: 64,
   maxSpscCapacity: 2 ** 30,
   minMpmcSlots: 2,
@@ -197,6 +222,9 @@ export const Constants = {
   slotOwnerShift: 3,
   slotOwnerMask: 0xfff,
   slotVersionUnit: 2 ** 15,
+  maxArenaBlocks: 2 ** 15,
+  senderHere: 1,
+  senderSent: 2,
   minBroadcastSlots: 2,
   maxBroadcastSlots: 2 ** 16,
   maxPublishers: 256,
@@ -224,6 +252,7 @@ export const Constants = {
   brokeAction: 5,
   brokeDied: 6,
   brokeClosed: 7,
+  noticeShift: 16,
   valueCopyBits: 13,
   maxSharedByteLength: 2 ** 32 - 2 ** 20,
   paddingFlag: 1,

@@ -56,6 +56,7 @@ export interface Native {
   create(
     directory: string,
     byteLength: number,
+    unreservedByteLength: number,
     kind: number,
     maxParticipants: number,
     mode: number,
@@ -69,6 +70,7 @@ export interface Native {
   sweep(directory: string): number;
   space(directory: string): { total: number; free: number };
   linkCount(id: number): number;
+  reserve(id: number, byteOffset: number, byteLength: number): number;
   alive(id: number, participantId: number): number;
   settle(id: number, participantId: number): number;
   wake(id: number, sequenceOffset: number): void;
@@ -95,6 +97,9 @@ export interface Native {
   waitDescriptor(fd: number, direction: number, limitMs: number, signals: number, signalsSeen: number): number;
   watchDescriptor(token: number, fd: number, direction: number): number;
   forgetDescriptor(fd: number): void;
+  dieWithParent(parentPid: number, channel: number): number;
+  openProcess(pid: number): number;
+  howEnded(fd: number): number;
   selfTest(directory: string): NativeFailure | undefined;
   layout(): Record<string, Record<string, number>>;
 }

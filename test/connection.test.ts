@@ -6,6 +6,8 @@ import {
   EndOfStreamError,
   MessageSizeError,
   Pipe,
+  type PipeOptions,
+  Process,
   TimeoutError,
 } from 'ringway';
 import { describe, expect, it } from 'vitest';
@@ -13,31 +15,46 @@ import { opening, useOwnDirectory } from './helpers/directory.js';
 import { announceSeed, Random } from './helpers/random.js';
 import { type Context, startProcess, startThread } from './helpers/remote.js';
 import { recordOf, rejectionOf, thrownBy } from './helpers/rings.js';
+import type * as Tasks from './programs/connection-tasks.js';
 
 useOwnDirectory();
 
 type AnyConnection = Connection<unknown, unknown>;
 
-/** What the other side keeps. */
-interface Kept {
-  conn: AnyConnection;
-}
+const PROGRAM = new URL('../build/ts/test/programs/connection-tasks.js', import.meta.url).href;
+const tasks = (await import(PROGRAM)) as typeof Tasks;
 
-const attachThere = (context: Context, handle: unknown) => {
-  context.state.conn = context.ringway.Connection.attach(handle as ConnectionHandle);
-};
-const echoThere = async (context: Context) => {
-  const { conn } = context.state as unknown as Kept;
-  for await (const value of conn) await conn.send(value);
-  conn.close();
+const TRANSPORTS = ['shm', 'sab', 'pipe', 'unix', 'tcp'] as const;
+/** More than any of them holds. */
+const LONG = 20_000_000;
+
+const openPipe = (options: PipeOptions): [AnyConnection, AnyConnection] => {
+  const [a, b] = Pipe<unknown, unknown>(options);
+  return [opening(a), opening(b)];
 };
 
-for (const transport of ['shm', 'sab'] as const) {
-  const pipe = (options = {}): [AnyConnection, AnyConnection] => {
-    const [a, b] = Pipe<unknown, unknown>({ transport, ...options });
-    return [opening(a), opening(b)];
+for (const transport of TRANSPORTS) {
+  const overRings = transport === 'shm' || transport === 'sab';
+  const pipe = (options = {}) => openPipe({ transport, ...options });
+
+  /** Runs a task at the other end, in another thread or process; its result. */
+  const runThere = async (name: 'echo' | 'check', conn: AnyConnection, ...args: number[]): Promise<unknown> => {
+    if (transport !== 'sab') return Process.run(tasks[name] as typeof tasks.check, [conn, ...args] as never);
+    const thread = await startThread();
+    return thread.run(
+      async (context, program, name, handle, args) => {
+        const conn = context.ringway.Connection.attach(handle);
+        return ((await context.load(program)) as Record<string, (...args: unknown[]) => unknown>)[name]?.(
+          conn,
+          ...args,
+        );
+      },
+      PROGRAM,
+      name,
+      conn.handle,
+      args,
+    );
   };
-  const start = () => (transport === 'shm' ? startProcess() : startThread());
 
   describe(`a connection over ${transport}`, () => {
     it('carries values both ways, in order, in every form', async () => {
@@ -162,16 +179,16 @@ for (const transport of ['shm', 'sab'] as const) {
         expect(await b.recv()).toEqual(value);
         await sendingValue;
       }
-      const tooLong = thrownBy(() => a.trySendBytes(recordOf(2041)));
+      const tooLong = thrownBy(() => a.trySendBytes(recordOf(65_536)));
       expect(tooLong).toBeInstanceOf(MessageSizeError);
-      expect(tooLong.message).toContain('2041');
+      expect(tooLong.message).toContain('65536');
     });
 
     it('keeps the order of sends and receives that wait, short and long ones', async () => {
       const [a, b] = pipe({ capacity: 4096 });
-      const sizes = Array.from({ length: 60 }, (_, i) => (i % 7 === 3 ? 20_000 + i : 100 + i));
+      const sizes = Array.from({ length: 60 }, (_, i) => (i % 7 === 3 ? (overRings ? 20_000 : 400_000) + i : 100 + i));
       const sending = sizes.map((size) => a.sendBytes(recordOf(size)));
-      expect(a.trySend('later')).toBe(false); // Others wait.
+      if (overRings) expect(a.trySend('later')).toBe(false); // Others wait.
       const received = sizes.map(() => b.recvBytes());
       for (const [i, size] of sizes.entries()) expect((await received[i])?.length).toBe(size);
       await Promise.all(sending);
@@ -205,7 +222,7 @@ for (const transport of ['shm', 'sab'] as const) {
           }),
         ),
       ).toMatchObject({ message: '7' });
-      const long = a.sendBytes(recordOf(100_000), { timeoutMs: 1 }); // Nobody reads: a part of it is there.
+      const long = a.sendBytes(new Uint8Array(LONG), { timeoutMs: 1 }); // Nobody reads: a part of it is there.
       expect(await rejectionOf(long)).toBeInstanceOf(TimeoutError);
       const next = a.send('next');
       expect(await b.recv()).toBe('next'); // Of the long one nothing arrives.
@@ -241,7 +258,7 @@ for (const transport of ['shm', 'sab'] as const) {
     it('ends what waits at the other end when it is closed, and rejects its own with ClosedError', async () => {
       const [a, b] = pipe({ capacity: 4096 });
       const receiving = b.recv();
-      const long = b.sendBytes(recordOf(100_000));
+      const long = b.sendBytes(new Uint8Array(LONG));
       const mine = [a.recv(), a.recvBytes(), a.poll({ timeoutMs: Infinity })];
       a.close();
       for (const operation of mine) expect(await rejectionOf(operation)).toBeInstanceOf(ClosedError);
@@ -282,6 +299,15 @@ for (const transport of ['shm', 'sab'] as const) {
         expect(await rejectionOf(operation)).toMatchObject({ code: 'ERR_RINGWAY_STATE' });
       }
       receiving.close();
+      // A TCP connection tells of it after the first message.
+      if (transport === 'tcp')
+        while (
+          await sending.send('x').then(
+            () => true,
+            () => false,
+          )
+        )
+          await new Promise(setImmediate);
       expect(await rejectionOf(sending.send('x'))).toMatchObject({ code: 'EPIPE' });
     });
 
@@ -295,7 +321,8 @@ for (const transport of ['shm', 'sab'] as const) {
       });
       expect(await b.poll()).toBe(true);
       b.close();
-      expect(await rejectionOf(sending)).toMatchObject({ code: 'EPIPE' });
+      if (overRings) expect(await rejectionOf(sending)).toMatchObject({ code: 'EPIPE' });
+      else await sending; // The kernel had room for it.
     });
 
     it('refuses options that make no sense', () => {
@@ -319,6 +346,45 @@ for (const transport of ['shm', 'sab'] as const) {
       const [a] = pipe();
       expect(thrownBy(() => a.recvSync())).toMatchObject({ code: 'ERR_RINGWAY_WOULD_DEADLOCK' });
     });
+
+    it('speaks with the other side, async and Sync', async () => {
+      const [a, b] = pipe({ capacity: 65_536 });
+      const ended = runThere('echo', b);
+      const values = [[1, 2.25, null], 'text', 7];
+      for (const value of values) {
+        await a.send(value);
+        expect(await a.recv()).toEqual(value);
+      }
+      const long = recordOf(2 ** 24);
+      const sending = a.send(long);
+      expect(Buffer.compare((await a.recv()) as Uint8Array, long)).toBe(0);
+      await sending;
+      for (const value of values) {
+        a.sendSync(value);
+        expect(a.recvSync()).toEqual(value);
+      }
+      a.close();
+      await ended;
+    });
+
+    it('loses and reorders nothing: thousands of messages of every size between two sides', async () => {
+      announceSeed(`messages over ${transport}`);
+      const [a, b] = pipe({ capacity: 16_384 });
+      const messages = 10_000;
+      const checked = runThere('check', b, messages);
+      const random = new Random();
+      let total = 0;
+      for (let i = 0; i < messages; i++) {
+        const byteLength = random.below(100) === 0 ? random.below(60_000) : random.below(300);
+        total += byteLength;
+        const value = { number: i, bytes: new Uint8Array(byteLength).fill(i & 255) };
+        if (random.below(20) === 0 && i > 100) a.sendSync(value);
+        else await a.send(value);
+      }
+      expect(await checked).toBe(total);
+    });
+
+    if (!overRings) return;
 
     it('moves: the handle gives the end away, once, and what was sent before is not lost', async () => {
       const [a, b] = pipe();
@@ -347,118 +413,76 @@ for (const transport of ['shm', 'sab'] as const) {
       await pending;
       expect(opening(Connection.attach(a.handle)).closed).toBe(false);
     });
+  });
+}
 
-    it('speaks with the other side, async and Sync', async () => {
-      const [a, b] = pipe({ capacity: 65_536 });
-      const there = await start();
-      await there.run(attachThere, b.handle);
-      const { result } = await there.start(echoThere);
-      const values = [[1, 2.25, null], 'text', 7];
-      for (const value of values) {
-        await a.send(value);
-        expect(await a.recv()).toEqual(value);
-      }
-      const long = recordOf(2 ** 24);
-      const sending = a.send(long);
-      expect(Buffer.compare((await a.recv()) as Uint8Array, long)).toBe(0);
-      await sending;
-      for (const value of values) {
-        a.sendSync(value);
-        expect(a.recvSync()).toEqual(value);
-      }
-      a.close();
-      await result;
+for (const transport of ['shm', 'pipe', 'unix', 'tcp'] as const) {
+  const pipe = () => openPipe({ transport, capacity: 65_536 });
+
+  describe(`an end of a connection over ${transport} whose process dies`, () => {
+    it('is the end of the stream after everything that was sent, and EPIPE', async () => {
+      const [a, b] = pipe();
+      const there = await Process.spawn(tasks.sendNumbers, [b, 100]);
+      for (let i = 0; i < 50; i++) expect(await a.recv()).toBe(i);
+      for (let i = 50; i < 100; i++) expect(a.recvSync()).toBe(i);
+      there.kill('SIGKILL');
+      await there.join();
+      expect(await rejectionOf(a.recv())).toBeInstanceOf(EndOfStreamError);
+      expect(await a.poll()).toBe(true);
+      expect(await rejectionOf(a.send(1))).toMatchObject({ code: 'EPIPE' });
     });
 
-    it('loses and reorders nothing: 20,000 messages of every size between two sides', async () => {
-      announceSeed(`messages over ${transport}`);
-      const [a, b] = pipe({ capacity: 16_384 });
-      const there = await start();
-      await there.run(attachThere, b.handle);
-      const messages = 20_000;
-      const { result } = await there.start(async (context, messages) => {
-        const { conn } = context.state as unknown as Kept;
-        let checked = 0;
-        for (let i = 0; i < messages; i++) {
-          const { number, bytes } = (await conn.recv()) as { number: number; bytes: Uint8Array };
-          if (number !== i) throw new Error(`message ${number} came as number ${i}`);
-          for (const byte of bytes) if (byte !== (i & 255)) throw new Error(`message ${i} is torn`);
-          checked += bytes.length;
-        }
-        return checked;
-      }, messages);
-      const random = new Random();
-      let total = 0;
-      for (let i = 0; i < messages; i++) {
-        const byteLength = random.below(100) === 0 ? random.below(60_000) : random.below(300);
-        total += byteLength;
-        const value = { number: i, bytes: new Uint8Array(byteLength).fill(i & 255) };
-        if (random.below(2) === 0) await a.send(value);
-        else a.sendSync(value);
+    it('leaves what it had sent, though nobody had received it', async () => {
+      const [a, b] = pipe();
+      const there = await Process.spawn(tasks.sendNumbers, [b, 100]);
+      expect(await a.recv()).toBe(0);
+      await a.send('all sent'); // It ends then, by itself; the rest is in the channel.
+      await there.join();
+      for (let i = 1; i < 100; i++) expect(await a.recv()).toBe(i);
+      expect(await rejectionOf(a.recv())).toBeInstanceOf(EndOfStreamError);
+    });
+
+    it('ends those who wait, in both directions, async and Sync', async () => {
+      for (const wait of ['recv', 'recvSync', 'send', 'sendSync'] as const) {
+        const [a, b] = pipe();
+        const there = await Process.spawn(tasks.idle, [b]);
+        expect(await a.recv()).toBe('here');
+        const operation = {
+          recv: () => a.recv(),
+          recvSync: () => a.recvSync(),
+          send: () => a.sendBytes(new Uint8Array(LONG)),
+          sendSync: () => a.sendBytesSync(new Uint8Array(LONG)),
+        }[wait];
+        const started = wait.endsWith('Sync') ? undefined : (operation() as Promise<unknown>);
+        there.kill('SIGKILL');
+        const error = started === undefined ? thrownBy(operation) : await rejectionOf(started);
+        expect(error).toMatchObject({ code: wait.startsWith('recv') ? 'ERR_RINGWAY_END' : 'EPIPE' });
+        await there.join();
       }
-      expect(await result).toBe(total);
+    });
+
+    it('in the middle of a long message: that one never arrives, those before it do', async () => {
+      const [a, b] = pipe();
+      const there = await Process.spawn(tasks.sendInPart, [b]);
+      expect(await a.recv()).toBe('whole');
+      expect(await rejectionOf(a.recv({ timeoutMs: 1 }))).toBeInstanceOf(TimeoutError); // Takes what has come of it.
+      there.kill('SIGKILL');
+      expect(await rejectionOf(a.recv())).toBeInstanceOf(EndOfStreamError);
+      await there.join();
     });
   });
 }
 
-describe('an end of a connection whose process dies', () => {
-  const pipe = (options = {}): [AnyConnection, AnyConnection] => {
-    const [a, b] = Pipe<unknown, unknown>(options);
-    return [opening(a), opening(b)];
+describe('an end of a connection in another process', () => {
+  interface Kept {
+    conn: AnyConnection;
+  }
+  const attachThere = (context: Context, handle: ConnectionHandle) => {
+    context.state.conn = context.ringway.Connection.attach(handle);
   };
 
-  it('is the end of the stream after everything that was sent, and EPIPE', async () => {
-    const [a, b] = pipe();
-    const there = await startProcess();
-    await there.run(attachThere, b.handle);
-    await there.run(async (context) => {
-      const { conn } = context.state as unknown as Kept;
-      for (let i = 0; i < 100; i++) await conn.send(i);
-    });
-    const waiting = a.recv();
-    expect(await waiting).toBe(0);
-    await there.kill('SIGKILL');
-    for (let i = 1; i < 100; i++) expect(await a.recv()).toBe(i);
-    expect(await rejectionOf(a.recv())).toBeInstanceOf(EndOfStreamError);
-    expect(await a.poll()).toBe(true);
-    expect(await rejectionOf(a.send(1))).toMatchObject({ code: 'EPIPE' });
-  });
-
-  it('ends those who wait, in both directions, async and Sync', async () => {
-    for (const wait of ['recv', 'recvSync', 'send', 'sendSync'] as const) {
-      const [a, b] = pipe({ capacity: 4096 });
-      const there = await startProcess();
-      await there.run(attachThere, b.handle);
-      const operation = {
-        recv: () => a.recv(),
-        recvSync: () => a.recvSync(),
-        send: () => a.sendBytes(recordOf(100_000)),
-        sendSync: () => a.sendBytesSync(recordOf(100_000)),
-      }[wait];
-      const started = wait.endsWith('Sync') ? undefined : (operation() as Promise<unknown>);
-      there.child.kill('SIGKILL');
-      const error = started === undefined ? thrownBy(operation) : await rejectionOf(started);
-      expect(error).toMatchObject({ code: wait.startsWith('recv') ? 'ERR_RINGWAY_END' : 'EPIPE' });
-    }
-  });
-
-  it('in the middle of a long message: that one never arrives, those before it do', async () => {
-    const [a, b] = pipe({ capacity: 4096 });
-    const there = await startProcess();
-    await there.run(attachThere, b.handle);
-    await there.run(async (context) => {
-      const { conn } = context.state as unknown as Kept;
-      await conn.send('whole');
-      void conn.sendBytes(new Uint8Array(100_000));
-    });
-    expect(await a.recv()).toBe('whole');
-    expect(await rejectionOf(a.recv({ timeoutMs: 1 }))).toBeInstanceOf(TimeoutError); // Takes what has come of it.
-    await there.kill('SIGKILL');
-    expect(await rejectionOf(a.recv())).toBeInstanceOf(EndOfStreamError);
-  });
-
   it('while an end is in flight: the other end learns it, and attaching says who sent it', async () => {
-    const [a, b] = pipe();
+    const [a, b] = openPipe({});
     const there = await startProcess();
     await there.run(attachThere, b.handle);
     const handle = await there.run((context) => (context.state as unknown as Kept).conn.handle);
@@ -472,7 +496,7 @@ describe('an end of a connection whose process dies', () => {
   });
 
   it('leaves the stopped alone: SIGSTOP is not death', async () => {
-    const [a, b] = pipe();
+    const [a, b] = openPipe({});
     const there = await startProcess();
     await there.run(attachThere, b.handle);
     there.child.kill('SIGSTOP');

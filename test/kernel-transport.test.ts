@@ -1,5 +1,5 @@
 // Frames over pipes, unix sockets and TCP: whole or not at all, in order, with back-pressure, whoever dies.
-import { writeSync } from 'node:fs';
+import { readdirSync, writeSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { loadNative } from '../src/native.js';
 import type { FrameReceiver, FrameSender } from '../src/transport/frames.js';
@@ -155,6 +155,23 @@ const PRELUDE = `
 
 for (const kind of KERNEL_KINDS) {
   describe(`frames over ${kind}`, () => {
+    it('leaves no descriptors behind', async () => {
+      const count = () => readdirSync('/proc/self/fd').length;
+      const use = async () => {
+        for (let i = 0; i < 20; i++) {
+          const [a, b] = pairOf(kind, i % 2 === 0);
+          const waiting = rejectionOf(ready(a.receiver));
+          b.sender.close();
+          await waiting;
+          for (const end of [a.sender, a.receiver, b.receiver]) end?.close();
+        }
+      };
+      await use();
+      const before = count();
+      await use();
+      expect(count()).toBe(before);
+    });
+
     it('carries every length in both directions, in order, each once', async () => {
       const [a, b] = pairOf(kind);
       for (const [from, to] of [
@@ -503,6 +520,29 @@ for (const kind of KERNEL_KINDS) {
       opening({ close: () => closeDescriptors(moving.data) });
       opening({ close: () => closeDescriptors(data) });
       expect(await waiting).toMatchObject({ code: 'ERR_RINGWAY_CLOSED' });
+    });
+
+    it('loses nothing that was accepted when its process ends by itself', async () => {
+      for (const how of ['exit', 'return'] as const) {
+        const [ours, theirs] = pairOf(kind);
+        const child = await inProcess(theirs);
+        await child.start(({ state, tell }: Context, how) => {
+          const { sender } = state.channel as Full;
+          let count = 0;
+          while (sender.tryWrite(60_000, (memory, at) => memory.fill(count, at, at + 60_000))) count++;
+          tell(count);
+          setImmediate(() => {
+            if (how === 'exit') process.exit(0);
+            process.removeAllListeners('disconnect');
+            process.disconnect();
+          });
+        }, how);
+        const count = (await child.nextTold()) as number;
+        for (let number = 0; number < count; number++) {
+          expectBytes(await recv(ours.receiver), new Uint8Array(60_000).fill(number));
+        }
+        if (how === 'exit') expect((await rejectionOf(ready(ours.receiver))).code).toBe('ERR_RINGWAY_END');
+      }
     });
 
     it('is closed with the worker that has it', async () => {

@@ -16,6 +16,7 @@ const { version } = JSON.parse(readFileSync(fileURLToPath(new URL('../package.js
 describe('the package', () => {
   it('exports what is documented, and nothing by accident', () => {
     const expectedOfRings = [
+      'AuthenticationError',
       'BroadcastRing',
       'BrokenBarrierError',
       'ClosedError',
@@ -25,6 +26,7 @@ describe('the package', () => {
       'MpmcRing',
       'OwnerDiedError',
       'PeerDiedError',
+      'RemoteError',
       'RingwayError',
       'RoleTakenError',
       'SpscRing',
@@ -37,13 +39,31 @@ describe('the package', () => {
       [
         ...expectedOfRings,
         'Barrier',
+        'Condition',
+        'Connection',
+        'Listener',
         'Lock',
+        'Pipe',
+        'Process',
+        'Queue',
+        'QueueSender',
         'RLock',
         'Semaphore',
         'SharedArray',
         'SharedEvent',
         'SharedMemory',
         'Value',
+        'activeChildren',
+        'connect',
+        'currentProcess',
+        'expose',
+        'isMain',
+        'parentProcess',
+        'serve',
+        'task',
+        'wait',
+        'waitSync',
+        'wrap',
       ].sort(),
     );
     const all = new Set<unknown>(Object.values(ringway));
@@ -210,6 +230,15 @@ describe('the declarations', () => {
     SharedMemoryOptions: ['byteLength'],
     Value: 'attach createOrAttach whenCreated unlink type value set exchange add compareExchange update'.split(' '),
     NamedValueOptions: 'name type value'.split(' '),
+    Process:
+      'name spawn run start pid alive exitCode signalCode exited stdin stdout stderr join joinSync terminate kill ref unref close'.split(
+        ' ',
+      ),
+    ProcessOptions: 'name killWithParent stdio cwd env execArgv'.split(' '),
+    RunOptions: ['signal'],
+    ProcessExit: 'exitCode signal'.split(' '),
+    CurrentProcess: 'name killWithParent'.split(' '),
+    ParentProcess: 'alive join'.split(' '),
     SharedArray: 'attach createOrAttach whenCreated unlink type length view at set [Symbol.iterator]'.split(' '),
     SegmentOwner: 'backend name handle closed close [Symbol.dispose]'.split(' '),
     Capabilities: 'backend crossProcess reason platform'.split(' '),

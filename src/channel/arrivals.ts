@@ -12,11 +12,14 @@ import { SharedArray } from '../shared/shared-array.js';
 import { SharedMemory } from '../shared/shared-memory.js';
 import { Value } from '../shared/value.js';
 import { Barrier } from '../sync/barrier.js';
+import { Condition, type ConditionHandle } from '../sync/condition.js';
 import { Lock } from '../sync/lock.js';
 import { RLock } from '../sync/rlock.js';
 import { Semaphore } from '../sync/semaphore.js';
 import { SharedEvent } from '../sync/shared-event.js';
 import { Connection, type ConnectionHandle } from './connection.js'; // Which imports this file: ends carry ends.
+import { Queue } from './queue.js';
+import { QueueSender } from './queue-sender.js';
 
 type Data = SegmentHandle & { description?: unknown };
 
@@ -35,10 +38,13 @@ const CLASSES: Readonly<Record<string, (data: never) => unknown>> = {
   RLock: (handle: SegmentHandle) => RLock.attach(handle),
   SharedEvent: (handle: SegmentHandle) => SharedEvent.attach(handle),
   Barrier: (handle: SegmentHandle) => Barrier.attach(handle),
+  Condition: (handle: ConditionHandle) => Condition.attach(handle),
   Value: (handle: SegmentHandle) => Value.attach(handle),
   SharedArray: (handle: SegmentHandle) => SharedArray.attach(handle),
   Connection: (handle: ConnectionHandle) => Connection.attach(handle),
   SharedMemory: (handle: SegmentHandle) => SharedMemory.attach(handle),
+  Queue: (handle: SegmentHandle) => Queue.attach(handle),
+  QueueSender: (handle: SegmentHandle) => QueueSender.attach(handle),
 };
 
 /**

@@ -1,12 +1,13 @@
 // One end of a connection: values and bytes, in messages of any size, to one other end.
 
-import { type CodecOption, checkCodec, isNamedCodec } from '../codec/check-codec.js';
 import type { ValueCodec } from '../codec/codec.js';
-import { ClosedError, EndOfStreamError, MessageSizeError, RingwayError } from '../errors.js';
+import { type CodecOptions, checkCodec, isBuiltIn } from '../codec/option.js';
+import { ClosedError, EndOfStreamError, MessageSizeError, RingwayError, TimeoutError } from '../errors.js';
 import { describe } from '../memory/names.js';
 import { checkInteger } from '../memory/shared-object.js';
 import { type Arrive, type Departure, type Route, travels } from '../memory/travel.js';
 import type { FrameChannel, FrameReceiver, FrameSender, Transport } from '../transport/frames.js';
+import { KernelChannel } from '../transport/kernel.js';
 import { RingChannel } from '../transport/ring-channel.js';
 import { NOT_YET, type NotYet } from '../wait/condition.js';
 import { checkWaitOptions, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
@@ -14,13 +15,7 @@ import { type Readiness, readiness } from '../wait/readiness.js';
 import { settled } from '../wait/waiters.js';
 import { arrive } from './arrivals.js';
 import { type Borrowed, LentFrame, LentMemory } from './borrowed.js';
-import {
-  brokenPipe,
-  connectionError,
-  endOrTimeout,
-  orConnectionError,
-  toConnectionError,
-} from './connection-errors.js';
+import { brokenPipe, connectionError } from './connection-errors.js';
 import {
   Arriving,
   FIRST_HEADER_BYTES,
@@ -95,6 +90,8 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
   #gone: string | undefined;
   // The other end has the beginning of a message that will not be continued.
   #mustDrop = false;
+  // The other end will send no more, so it is closed or gone, and receives no more either.
+  #ended = false;
   // What has come of a message in several frames.
   #arriving: Arriving | undefined;
   // The message that #write copies from; where it is in it.
@@ -118,7 +115,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
    * @param handle - the `handle` of a connection; it can be used once
    * @throws {RingwayError} `ENOENT` if the process it comes from ended before; `ERR_RINGWAY_STATE` if it was used already
    */
-  static attach<Out = unknown, In = Out>(handle: ConnectionHandle, options: CodecOption = {}): Connection<Out, In> {
+  static attach<Out = unknown, In = Out>(handle: ConnectionHandle, options: CodecOptions = {}): Connection<Out, In> {
     if (typeof handle !== 'object' || handle === null || handle.kind !== 'Connection') {
       throw new TypeError(`attach takes the handle of a Connection, not ${describe(handle)}`);
     }
@@ -131,7 +128,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
     }
     const maxMessageByteLength = handle.maxMessageByteLength ?? Infinity;
     checkMaxMessageByteLength(maxMessageByteLength);
-    return new Connection<Out, In>(RingChannel.arrive(handle.ends), { codec, maxMessageByteLength });
+    return new Connection<Out, In>(channelOf(handle), { codec, maxMessageByteLength });
   }
 
   /** What carries the bytes. */
@@ -288,7 +285,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
     try {
       return this.#reading('borrow')
         .until('borrow', options, () => this.#lend())
-        .catch(toConnectionError);
+        .catch(this.#receiveFailed);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -296,7 +293,8 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
 
   /** borrow() that blocks the thread. */
   borrowSync(options?: SyncWaitOptions): Borrowed {
-    return orConnectionError(() => this.#reading('borrowSync').untilSync('borrowSync', options, () => this.#lend()));
+    const receiver = this.#reading('borrowSync');
+    return this.#untilSync(receiver, 'borrowSync', options, () => this.#lend());
   }
 
   /** The next message of bytes in place, if it is there; else null. Errors as of borrow(). */
@@ -318,7 +316,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
       await this.#reading('poll').until<void>('poll', wait, () => (this.#hasMessage() ? undefined : NOT_YET));
       return true;
     } catch (error) {
-      return endOrTimeout(error);
+      return this.#endOrTimeout(error);
     }
   }
 
@@ -330,7 +328,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
       this.#reading('pollSync').untilSync<void>('pollSync', wait, () => (this.#hasMessage() ? undefined : NOT_YET));
       return true;
     } catch (error) {
-      return endOrTimeout(error);
+      return this.#endOrTimeout(error);
     }
   }
 
@@ -377,7 +375,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
   /** @internal */
   [travels](route: Route): Departure {
     this.#checkIdle();
-    if (!isNamedCodec(this.#codec)) {
+    if (!isBuiltIn(this.#codec)) {
       throw new RingwayError(
         `a connection with a codec of your own (${describe(this.#codec.name)}) cannot go through ${route.label}: send its handle and attach with { codec }`,
         'ERR_RINGWAY_NOT_SENDABLE',
@@ -505,7 +503,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
 
   #handleOf(ends: unknown): ConnectionHandle {
     const limit = this.#maxByteLength === Infinity ? {} : { maxMessageByteLength: this.#maxByteLength };
-    return { kind: 'Connection', codec: this.#codec.name, ...limit, ends };
+    return { kind: 'Connection', transport: this.transport, codec: this.#codec.name, ...limit, ends };
   }
 
   #encode(value: unknown): Outgoing {
@@ -578,7 +576,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
   // Writes what fits; whether that was all of it. Called again, it goes on.
   #write(message: Outgoing): boolean {
     const sender = this.#sender as FrameSender;
-    if (sender.peerIsGone) throw brokenPipe();
+    if (this.#ended || sender.peerIsGone) throw brokenPipe();
     if (this.#mustDrop) {
       if (!sender.tryWrite(HEADER_BYTES, writeDropped)) return false;
       this.#mustDrop = false;
@@ -640,7 +638,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
         const result = this.#read(limit, wanted, take);
         if (result !== NOT_YET) return settled(result);
       }
-      return receiver.until(what, options, () => this.#read(limit, wanted, take)).catch(toConnectionError);
+      return receiver.until(what, options, () => this.#read(limit, wanted, take)).catch(this.#receiveFailed);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -654,8 +652,26 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
     take: Taker<Result>,
   ): Result {
     const receiver = this.#reading(what);
-    return orConnectionError(() => receiver.untilSync(what, options, () => this.#read(limit, wanted, take)));
+    return this.#untilSync(receiver, what, options, () => this.#read(limit, wanted, take));
   }
+
+  #untilSync<Result>(
+    receiver: FrameReceiver,
+    what: string,
+    options: SyncWaitOptions | undefined,
+    attempt: () => Result | NotYet,
+  ): Result {
+    try {
+      return receiver.untilSync(what, options, attempt);
+    } catch (error) {
+      return this.#receiveFailed(error);
+    }
+  }
+
+  readonly #receiveFailed = (error: unknown): never => {
+    if (error instanceof EndOfStreamError) this.#ended = true;
+    throw connectionError(error);
+  };
 
   #tryReceive<Result>(what: string, limit: number, wanted: MessageKind | 0, take: Taker<Result>): Result | NotYet {
     if (this.#reading(what).hasWaiting) return NOT_YET;
@@ -763,6 +779,14 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
     }
   };
 
+  // What poll() makes of an error.
+  #endOrTimeout(error: unknown): boolean {
+    if (error instanceof TimeoutError) return false;
+    if (!(error instanceof EndOfStreamError)) throw error;
+    this.#ended = true;
+    return true;
+  }
+
   // Whether recv() would end at once. A message in several frames is collected for it.
   #hasMessage(): boolean {
     return this.#read(this.#maxByteLength, 0, undefined) !== NOT_YET;
@@ -824,11 +848,17 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
 /** What leads to one end of a connection. Survives JSON for `shm`, postMessage for both. */
 export interface ConnectionHandle {
   readonly kind: 'Connection';
+  readonly transport: Transport;
   readonly codec: string;
   /** Absent: no limit. */
   readonly maxMessageByteLength?: number;
   /** @internal */
   readonly ends: unknown;
+}
+
+// The ends that a message or a handle carried.
+function channelOf({ transport, ends }: ConnectionHandle): FrameChannel {
+  return transport === 'shm' || transport === 'sab' ? RingChannel.arrive(ends) : KernelChannel.arrive(ends);
 }
 
 /** @throws {TypeError | RangeError} unless it is a number of bytes, or Infinity */

@@ -265,7 +265,7 @@ async function moving(talk: Conversation, { kind, other }: HandshakeOptions): Pr
     }
   }
   if (!moved) return KernelChannel.fromSocket(kind, talk.leave());
-  talk.socket.end();
+  talk.socket.destroySoon();
   return ours;
 }
 
@@ -306,7 +306,7 @@ export async function serverHandshake(
   if (open[0] !== Say.open) throw protocolError(other, `it says ${open[0]} out of turn`);
   if (!reserve()) {
     await talk.send(say(Say.busy));
-    talk.socket.end();
+    talk.socket.destroySoon();
     return undefined;
   }
   const rings = ours.canMove && open.length > 1 ? takeRings(open.subarray(1)) : undefined;
@@ -320,7 +320,7 @@ export async function serverHandshake(
     throw error;
   }
   if (rings === undefined) return KernelChannel.fromSocket(kind, talk.leave());
-  talk.socket.end();
+  talk.socket.destroySoon();
   return rings;
 }
 

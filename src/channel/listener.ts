@@ -2,8 +2,8 @@
 // and only connections that have come through one wait to be accepted.
 
 import type { Server, Socket } from 'node:net';
-import { type CodecOption, checkCodec } from '../codec/check-codec.js';
 import type { ValueCodec } from '../codec/codec.js';
+import { type CodecOptions, checkCodec } from '../codec/option.js';
 import { ClosedError, RingwayError, TimeoutError } from '../errors.js';
 import { describe } from '../memory/names.js';
 import { checkInteger } from '../memory/shared-object.js';
@@ -24,7 +24,7 @@ import {
 import { listenAt, listening, type SocketFile } from './socket-file.js';
 
 /** What both sides of a socket take. */
-export interface SocketOptions extends CodecOption {
+export interface SocketOptions extends CodecOptions {
   /** What both sides must know; without one on either side, anybody who can reach the address is served. */
   authKey?: string | Uint8Array;
   /** What is received at most in one message, in bytes; 64 MiB by default. */

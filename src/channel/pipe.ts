@@ -1,15 +1,16 @@
 // Two ends of a new connection.
 
-import { type CodecOption, checkCodec } from '../codec/check-codec.js';
+import { type CodecOptions, checkCodec } from '../codec/option.js';
 import { Constants } from '../layout.js';
 import { findNative } from '../memory/backend.js';
 import { describe } from '../memory/names.js';
 import { checkInteger } from '../memory/shared-object.js';
 import type { FrameChannel, Transport } from '../transport/frames.js';
+import { KernelChannel } from '../transport/kernel.js';
 import { RingChannel } from '../transport/ring-channel.js';
 import { Connection, checkMaxMessageByteLength } from './connection.js';
 
-export interface PipeOptions extends CodecOption {
+export interface PipeOptions extends CodecOptions {
   /** Both ends send and receive: the default. With false, the first end receives and the second one sends. */
   duplex?: boolean;
   /** Of each direction, in bytes; rounded up to a power of two. 1 MiB by default. The kernel's transports have their own. */
@@ -51,7 +52,7 @@ export function Pipe(options: PipeOptions = {}): [Connection, Connection] {
 
 function channels(transport: Transport, capacity: number, duplex: boolean): [FrameChannel, FrameChannel] {
   if (transport === 'shm' || transport === 'sab') return RingChannel.pair(transport, capacity, duplex);
-  throw new RangeError(`transport ${transport}`);
+  return KernelChannel.pair(transport, duplex);
 }
 
 const TRANSPORTS = ['auto', 'shm', 'sab', 'pipe', 'unix', 'tcp'];

@@ -47,8 +47,13 @@ export class Message implements Encoded {
     else this.#copyPieces(target, targetOffset, from, byteLength);
   }
 
-  keep(): Message {
+  keep(asItIs: boolean): Message {
     const kept = new Message();
+    if (!asItIs && this.#pieces.length > 0) {
+      const ofPieces = this.#pieces.reduce((sum, { bytes }) => sum + bytes.length, 0);
+      const own = this.#buffer.slice(0, this.byteLength - ofPieces);
+      return kept.set(own, own.length, this.#pieces, this.departures);
+    }
     const bytes = new Uint8Array(this.byteLength);
     this.copyTo(bytes, 0, 0, bytes.length);
     return kept.set(bytes, bytes.length, NO_PIECES, this.departures);

@@ -20,6 +20,12 @@ export interface CustomCodec {
 /** How values become bytes: `'structured'`, which is what structuredClone() takes; `'json'`; `'bytes'`; or one's own. */
 export type CodecOption = 'structured' | 'json' | 'bytes' | CustomCodec;
 
+/** What everything that carries values takes. */
+export interface CodecOptions {
+  /** By default `'structured'`. Both sides must agree. */
+  codec?: CodecOption;
+}
+
 const BUILT_IN: Readonly<Record<string, ValueCodec>> = {
   structured: structuredCodec,
   json: jsonCodec,
@@ -41,6 +47,11 @@ export function checkCodec(option: unknown): ValueCodec {
   throw new TypeError(
     `codec must be 'structured', 'json', 'bytes' or an object with name, encode() and decode(), not ${describe(option)}`,
   );
+}
+
+/** Whether another process knows the codec by its name. */
+export function isBuiltIn(codec: ValueCodec): boolean {
+  return Object.hasOwn(BUILT_IN, codec.name);
 }
 
 function adapt(codec: CustomCodec, name: string): ValueCodec {

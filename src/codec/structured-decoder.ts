@@ -293,9 +293,14 @@ export class StructuredDecoder {
       const value = this.#value();
       if (value === ABSENT) continue;
       // Of arrays and errors, too: what their classes have is never reached.
-      if (key in object) define(object, key, value, true);
+      if (key in object) this.#define(object, key, value);
       else (object as Record<string, unknown>)[key] = value;
     }
+  }
+
+  #define(object: object, key: string, value: unknown): void {
+    if (define(object, key, value, true)) return;
+    throw this.#damaged(`has the property ${JSON.stringify(key)}, which cannot be there`); // The length of an array.
   }
 
   #array(hasProperties: boolean): unknown {
@@ -382,13 +387,13 @@ export class StructuredDecoder {
       error = kind === AGGREGATE_ERROR ? new AggregateError([]) : new ERROR_CLASSES[kind]();
       if (number !== undefined) this.#objects![number - 1] = error;
     }
-    const name = fields & 1 ? this.#string() : undefined;
+    const name = fields & 1 ? this.#present() : undefined;
     const message = fields & 2 ? this.#present() : undefined;
     if (error === undefined) {
-      error = this.#make(() => domException(typeof message === 'string' ? message : '', name));
+      error = this.#make(() => domException(asText(message), asText(name)));
       if (number !== undefined) this.#objects![number - 1] = error;
     } else {
-      if (name !== undefined) define(error, 'name', name, false);
+      if (fields & 1) define(error, 'name', name, false);
       if (fields & 2) define(error, 'message', message, false);
     }
     // What was not there is not there: neither the stack of this place nor a list of no errors.
@@ -438,13 +443,15 @@ const HEXADECIMAL = /^[0-9a-f]+$/;
 const mapSet = Map.prototype.set;
 const setAdd = Set.prototype.add;
 
-function define(object: object, key: string, value: unknown, enumerable: boolean): void {
-  Object.defineProperty(object, key, { value, writable: true, configurable: true, enumerable });
+const asText = (value: unknown) => (typeof value === 'string' ? value : '');
+
+function define(object: object, key: string, value: unknown, enumerable: boolean): boolean {
+  return Reflect.defineProperty(object, key, { value, writable: true, configurable: true, enumerable });
 }
 
-function domException(message: string, name: string | undefined): Error {
+function domException(message: string, name: string): Error {
   if (typeof DOMException === 'function') return new DOMException(message, name);
   const error = new Error(message);
-  if (name !== undefined) define(error, 'name', name, false);
+  define(error, 'name', name, false);
   return error;
 }

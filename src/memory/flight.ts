@@ -88,6 +88,19 @@ export function land(segment: Segment, { participant, series }: Ticket): void {
   }
 }
 
+/** Whether the attachment that answered for the object is gone, and nobody else has it. */
+export function isAbandoned(segment: Segment, { participant }: Ticket): boolean {
+  const lives = (id: number) => id < segment.maxParticipants && id !== segment.participantId && segment.alive(id);
+  if (lives(participant)) return false;
+  for (let id = 0; id < segment.maxParticipants; id++) if (lives(id)) return false;
+  return true;
+}
+
+/** What a receiver gets that was too late. */
+export function goneInFlight(what: string, pid: number): RingwayError {
+  return new RingwayError(`${what} is gone: process ${pid}, which sent it, ended before this one attached`, 'ENOENT');
+}
+
 /** Calls `then` when nothing is in flight: at once, if so. Does not keep the process alive. */
 export function whenLanded(segment: Segment, then: () => void): void {
   const { words, participantId } = segment;

@@ -100,6 +100,9 @@ export class SabSegment implements Segment {
     return false;
   }
 
+  /** The runtime gives memory to pages when they are touched. */
+  reserve(): void {}
+
   wake(sequence: number): void {
     Atomics.add(this.words, sequence >> 2, 2); // event_count.hpp, B; position.hpp, B.
     Atomics.notify(this.words, sequence >> 2);

@@ -65,6 +65,11 @@ export interface Segment {
   alive(participantId: number): boolean;
   /** Marks the roles of a participant as lost if it is dead. Whether it is. */
   settle(participantId: number): boolean;
+  /**
+   * Gives memory to bytes that were not reserved at creation; nobody touches them before. Idempotent.
+   * @throws {RingwayError} `ENOSPC` if the memory does not fit; nothing has changed
+   */
+  reserve(byteOffset: number, byteLength: number): void;
   /** Wakes all who sleep on a sequence word: an event count's, or a bell. */
   wake(sequence: number): void;
   /** Call before a Sync wait starts to watch memory: signals that come from now on end its sleep. */
@@ -92,9 +97,11 @@ export const KIND_NAMES: Readonly<Record<number, string>> = {
   [Constants.kindLock]: 'Lock',
   [Constants.kindEvent]: 'SharedEvent',
   [Constants.kindBarrier]: 'Barrier',
+  [Constants.kindCondition]: 'Condition',
   [Constants.kindValue]: 'Value',
   [Constants.kindSharedMemory]: 'SharedMemory',
   [Constants.kindSharedArray]: 'SharedArray',
+  [Constants.kindQueue]: 'Queue',
 };
 
 export function kindName(kind: number): string {

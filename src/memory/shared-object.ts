@@ -4,7 +4,7 @@ import { RingwayError } from '../errors.js';
 import { bodyOffsetFor, Constants } from '../layout.js';
 import { findNative, requireNative } from './backend.js';
 import { placeDescription, writeDescription } from './description.js';
-import { land } from './flight.js';
+import { goneInFlight, isAbandoned, land } from './flight.js';
 import { checkName, describe, isUnnamed } from './names.js';
 import { SabSegment } from './sab.js';
 import { type Backend, kindName, type Segment, type SegmentHandle } from './segment.js';
@@ -73,6 +73,7 @@ export function checkInteger(what: string, value: unknown, least: number, most: 
  * @param kind - of Constants.kind…
  * @param bodyByteLength - bytes behind the participants
  * @param description - of its records, for those who attach; up to maxDescriptionByteLength bytes as UTF-8
+ * @param arenaByteLength - bytes at the segment's end, from a multiple of 4096 on, that get memory with reserve() only
  * @throws {RingwayError} `EEXIST` if the name is taken; `ENOSPC` if the memory does not fit, before anything is used
  * @throws {RingwayError} `ERR_RINGWAY_NO_ADDON` for a name or `backend: 'shm'` where there is no addon
  */
@@ -82,18 +83,22 @@ export function createSegment(
   options: CheckedSharedOptions,
   formatBody: (segment: Segment) => void,
   description = '',
+  arenaByteLength = 0,
 ): Segment {
   const { name, mode, backend, maxParticipants } = options;
   const placed = placeDescription(description, bodyOffsetFor(maxParticipants) + bodyByteLength);
-  const shape = { byteLength: placed.segmentByteLength, kind, maxParticipants };
+  const arenaOffset = arenaByteLength > 0 ? roundUpToPage(placed.segmentByteLength) : placed.segmentByteLength;
+  const shape = { byteLength: arenaOffset + arenaByteLength, kind, maxParticipants };
   const format = (segment: Segment) => {
     writeDescription(segment, placed);
     formatBody(segment);
   };
   if (backend === 'sab') return SabSegment.create(shape, format);
   const native = requireNative(name === undefined ? `${kindName(kind)}.create` : `the name ${describe(name)}`);
-  return ShmSegment.create(native, { ...shape, name, mode }, format);
+  return ShmSegment.create(native, { ...shape, unreservedByteLength: arenaByteLength, name, mode }, format);
 }
+
+const roundUpToPage = (byteLength: number) => Math.ceil(byteLength / 4096) * 4096;
 
 /**
  * Opens a segment that another process or thread made.
@@ -116,7 +121,12 @@ export function attachInFlight(kind: number, target: string | SegmentHandle, opt
   }
   const handle = checkHandle(kind, target);
   if (handle.backend === 'sab') return SabSegment.attach(handle.memory, kind);
-  return ShmSegment.attach(requireNative('this handle'), handle.name, kind, anyOwner, handle.pid);
+  const segment = ShmSegment.attach(requireNative('this handle'), handle.name, kind, anyOwner, handle.pid);
+  if (handle.ticket !== undefined && isUnnamed(handle.name) && isAbandoned(segment, handle.ticket)) {
+    segment.close();
+    throw goneInFlight(segment.label, handle.pid);
+  }
+  return segment;
 }
 
 function checkHandle(kind: number, handle: SegmentHandle): SegmentHandle {

@@ -17,6 +17,8 @@ export interface ShmCreateOptions {
   /** None: the segment goes with its last participant. */
   name?: string | undefined;
   byteLength: number;
+  /** Of byteLength, the end: its memory comes with reserve(). */
+  unreservedByteLength: number;
   kind: number;
   maxParticipants: number;
   mode: number;
@@ -67,10 +69,10 @@ export class ShmSegment implements Segment {
       lastSweepMs = now;
       native.sweep(directory);
     }
-    const { byteLength, kind, maxParticipants, mode } = options;
+    const { byteLength, unreservedByteLength, kind, maxParticipants, mode } = options;
     const name = options.name ?? unnamedName();
-    const made = native.create(directory, byteLength, kind, maxParticipants, mode);
-    if (failed(made)) throw createError(native, made, directory, byteLength);
+    const made = native.create(directory, byteLength, unreservedByteLength, kind, maxParticipants, mode);
+    if (failed(made)) throw createError(native, made, directory, byteLength - unreservedByteLength);
     const segment = new ShmSegment(native, made, kind, name);
     try {
       format(segment);
@@ -120,6 +122,14 @@ export class ShmSegment implements Segment {
       );
     }
     throw systemError(`${this.label}: the system does not tell who lives`, -result, 'fcntl(F_OFD_SETLK)');
+  }
+
+  reserve(byteOffset: number, byteLength: number): void {
+    const error = this.#native.reserve(this.#id, byteOffset, byteLength);
+    if (error === 0) return;
+    if (this.#closed) throw new ClosedError(`${this.label} is closed`);
+    const failure = { errno: -error, syscall: 'posix_fallocate', refusal: Refusal.none, found: 0 };
+    throw createError(this.#native, failure, segmentDirectory(), byteLength);
   }
 
   wake(sequence: number): void {

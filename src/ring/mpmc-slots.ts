@@ -53,10 +53,21 @@ export function formatMpmc(segment: Segment, { slots, slotByteLength, alignment,
   put(MpmcHeader.wait, WAIT_MODES[wait]);
 }
 
+/** Takes slots from `first` on away from an empty ring: they are being written by nobody, whom no recovery settles. */
+export function withholdSlots(segment: Segment, { slots, slotByteLength, alignment }: MpmcShape, first: number): void {
+  const start = segment.bodyOffset + slotsOffsetFor(segment.maxParticipants);
+  const stride = strideFor(slotByteLength, payloadOffsetFor(alignment));
+  for (let slot = first; slot < slots; slot++) {
+    segment.words[(start + slot * stride + MpmcSlot.state) >> 2] = slotWriting;
+  }
+}
+
 /** Who holds the slots at one moment. */
 export interface Census {
   /** Slots that are not free. */
   used: number;
+  /** Slots with a message in them, queued or being read. */
+  messages: number;
   /** Nobody holds anything and nothing is queued. */
   quiet: boolean;
   /** Something may still be queued without anybody's death or nack: it is being written, or is there. */
@@ -80,6 +91,7 @@ export class MpmcSlots {
   readonly counters: number;
   readonly #words: Int32Array;
   readonly #count: number;
+  #usable: number; // Slots that were not withheld: the first ones.
   readonly #indexMask: number;
   readonly #lapMask: number;
   readonly #maxSteps: number;
@@ -138,6 +150,7 @@ export class MpmcSlots {
     this.counters = bodyOffset + MpmcHeader.counters + segment.participantId * ParticipantCounters.next;
     this.#words = words;
     this.#count = slots;
+    this.#usable = slots;
     this.#indexMask = slots - 1;
     this.#lapMask = -2 * slots;
     this.#maxSteps = 8 * slots + 10_000;
@@ -153,6 +166,11 @@ export class MpmcSlots {
     this.#tail = words[this.#tailIndex];
     this.#head = words[this.#headIndex];
     this.#claimed = this.#tail;
+  }
+
+  /** Slots from `usable` on were withheld when the ring was made. */
+  limit(usable: number): void {
+    this.#usable = usable;
   }
 
   /** Where a slot's payload starts, in bytes from the segment's start. */
@@ -204,6 +222,15 @@ export class MpmcSlots {
   free(slot: number): void {
     const at = this.#first + slot * this.#stride;
     Atomics.store(this.#words, at, (this.#words[at] & VERSION_MASK) + slotVersionUnit); // A.
+  }
+
+  /**
+   * By the owner of a message that was taken: it is done, but the slot not free yet. If we die, it is given back as that of a
+   * writer (S7), and the message does not come again.
+   */
+  finish(slot: number): void {
+    const at = this.#first + slot * this.#stride;
+    Atomics.store(this.#words, at, (this.#words[at] & VERSION_MASK) | this.#owner | slotWriting); // A.
   }
 
   /** S3, Q1. By its owner: the message is whole and queued. */
@@ -281,11 +308,41 @@ export class MpmcSlots {
   /** Whether a slot is free, for producers before they sleep. As claim() sees it, so that nobody retries for nothing. */
   mayClaim(): boolean {
     if (this.#everySlotIsQueued(this.#start(this.#tail, this.#tailIndex))) return false;
-    for (let slot = 0; slot < this.#count; slot++) {
+    for (let slot = 0; slot < this.#usable; slot++) {
       const state = Atomics.load(this.#words, this.#first + slot * this.#stride); // event_count.hpp, A.
       if ((state & PHASE_MASK) === slotFree) return true;
     }
     return false;
+  }
+
+  /** Whether nobody has the slot. */
+  isFree(slot: number): boolean {
+    return (Atomics.load(this.#words, this.#first + slot * this.#stride) & PHASE_MASK) === slotFree; // A.
+  }
+
+  /** Where the next message will be queued: a position that grows with every message, and with every one that comes again. */
+  get tail(): number {
+    let tail = this.#start(this.#tail, this.#tailIndex);
+    for (let step = 0; step < this.#maxSteps; step++) {
+      if (!this.#isFilled(Atomics.load(this.#words, this.#cellOf(tail)), tail)) {
+        this.#tail = tail; // B.
+        return tail;
+      }
+      tail = (tail + 1) | 0;
+    }
+    throw this.#corrupt(`the tail of its queue is ${tail >>> 0}`);
+  }
+
+  /** Messages that wait to be taken. */
+  get queued(): number {
+    const { tail } = this;
+    let head = this.#start(this.#head, this.#headIndex);
+    for (let step = 0; step < this.#maxSteps && head !== tail; step++) {
+      if (this.#lapsAhead(Atomics.load(this.#words, this.#cellOf(head)), head) <= 0) break;
+      head = (head + 1) | 0; // B: it was emptied.
+    }
+    this.#head = head;
+    return Math.min((tail - head) >>> 0, this.#usable);
   }
 
   /** Whether the slot is free that is likely the first to come free: a cheap look while spinning. */
@@ -295,18 +352,20 @@ export class MpmcSlots {
 
   census(): Census {
     const me = this.segment.participantId;
-    const found: Census = { used: 0, quiet: true, pending: false, lent: false, lentHere: false, owners: new Set() };
-    for (let slot = 0; slot < this.#count; slot++) {
+    const owners = new Set<number>();
+    const found: Census = { used: 0, messages: 0, quiet: true, pending: false, lent: false, lentHere: false, owners };
+    for (let slot = 0; slot < this.#usable; slot++) {
       const state = Atomics.load(this.#words, this.#first + slot * this.#stride); // event_count.hpp, A.
       const phase = state & PHASE_MASK;
       if (phase === slotFree) continue;
       found.quiet = false;
       found.used++;
+      if (phase !== slotWriting) found.messages++;
       const owner = ((state >>> slotOwnerShift) & slotOwnerMask) - 1;
       if (phase !== slotReading) found.pending = true;
       else if (owner === me) found.lentHere = true;
       else found.lent = true;
-      if (owner >= 0 && owner !== me) found.owners.add(owner);
+      if (owner >= 0 && owner !== me) owners.add(owner);
     }
     return found;
   }
@@ -332,8 +391,8 @@ export class MpmcSlots {
   }
 
   // Spares those who push into a full ring a look at every slot, and those who work on them the loss of their cache lines.
-  // If the position a lap before one that is to be filled next is not emptied, all cells from there on name slots, each
-  // another one. Queueing goes on from where this has looked.
+  // If the position as many before the one that is to be filled next as there are slots is not emptied, all cells from
+  // there on name slots, each another one. Queueing goes on from where this has looked.
   #everySlotIsQueued(from: number): boolean {
     let tail = from;
     let word = Atomics.load(this.#words, this.#cellOf(tail)); // B.
@@ -342,7 +401,7 @@ export class MpmcSlots {
       word = Atomics.load(this.#words, this.#cellOf(tail)); // B.
     }
     this.#tail = tail;
-    const oldest = (tail - this.#count) | 0;
+    const oldest = (tail - this.#usable) | 0;
     word = Atomics.load(this.#words, this.#cellOf(oldest)); // B.
     return this.#lapsAhead(word, oldest) === 0 && (word & 1) !== 0;
   }

@@ -80,7 +80,12 @@ export class MessageCondition extends SlotCondition {
   }
 
   override checkPeer(): void {
-    this.#quiet = this.settleTheDead().quiet;
+    this.#quiet = this.isQuiet(this.settleTheDead());
+  }
+
+  /** Whether nobody's death would matter. */
+  protected isQuiet({ quiet }: Census): boolean {
+    return quiet;
   }
 
   prepare(): number {
@@ -91,7 +96,7 @@ export class MessageCondition extends SlotCondition {
   hasMoved(): boolean {
     if (this.slots.mayTake()) return true;
     if (!this.prepared) return false;
-    if (this.#quiet && !this.slots.census().quiet) return true;
+    if (this.#quiet && !this.isQuiet(this.slots.census())) return true;
     return Atomics.load(this.segment.words, this.role >> 2) !== 0 && this.#isOver();
   }
 

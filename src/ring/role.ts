@@ -3,6 +3,7 @@
 import { CorruptSegmentError, RingwayError, RoleTakenError } from '../errors.js';
 import { Constants, RoleWords } from '../layout.js';
 import { notify } from '../memory/event-count.js';
+import { goneInFlight } from '../memory/flight.js';
 import { participantPid, type Segment } from '../memory/segment.js';
 
 const PHASE_MASK = (1 << Constants.roleIdShift) - 1;
@@ -107,24 +108,21 @@ export function takeRole(role: Role): void {
  * Takes a role from a participant that gave it away in a message, and does not use it any more.
  * @throws {RingwayError} `ERR_RINGWAY_STATE` if somebody else was first; `ENOENT` if its holder ended meanwhile
  */
-export function takeRoleFrom(role: Role, participantId: number): void {
+export function takeRoleFrom(role: Role, participantId: number, pid: number): void {
   const { segment } = role;
   const given = heldBy(participantId);
+  // The giver answers for the role while it lives; settled, the word differs.
+  if (loadRole(role) === given) checkHolder(role, given);
   // role.hpp, A: with the giver's last store before the message. One receiver gets it, however many have the message.
   const word = Atomics.compareExchange(segment.words, role.word >> 2, given, heldBy(segment.participantId));
   if (word === given) {
     tellOfRole(role);
     return;
   }
-  if (isHeld(word) && checkHolder(role, word)) {
-    throw new RingwayError(
-      `this end of ${segment.label} was attached already, by process ${holderPid(role, word)}: there is one of each`,
-      'ERR_RINGWAY_STATE',
-    );
-  }
+  if (!isHeld(word) || !checkHolder(role, word)) throw goneInFlight(`the ${role.name} of ${segment.label}`, pid);
   throw new RingwayError(
-    `the ${role.name} of ${segment.label} is gone: process ${diedPid(role)}, which sent it, ended before it was attached`,
-    'ENOENT',
+    `this end of ${segment.label} was attached already, by process ${holderPid(role, word)}: there is one of each`,
+    'ERR_RINGWAY_STATE',
   );
 }
 

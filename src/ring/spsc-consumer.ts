@@ -8,7 +8,7 @@ import { type Readiness, readiness, readinessOf } from '../wait/readiness.js';
 import { checkHandler, checkLimit, type DrainHandler, readInPlace } from './in-place.js';
 import { loadPosition, markAgain, movePosition } from './position.js';
 import { EndState, type RingWaitOptions, type SyncRingWaitOptions } from './ring-end.js';
-import { endOfStream, SpscEnd, type SpscLayout } from './spsc-end.js';
+import { endOfStream, type Giver, SpscEnd, type SpscLayout } from './spsc-end.js';
 import { DEBUG_VIEWS, Loan, Peek, type Peeker, poison } from './views.js';
 
 /** The reading end. One process or thread holds it at a time. */
@@ -38,7 +38,7 @@ export class SpscConsumer extends SpscEnd implements AsyncIterable<Uint8Array> {
   readonly #peeker: Peeker;
 
   /** @internal Takes the role. */
-  constructor(ring: object, layout: SpscLayout, from?: number) {
+  constructor(ring: object, layout: SpscLayout, from?: Giver) {
     const { segment } = layout;
     const { bodyOffset } = segment;
     super(ring, layout, {

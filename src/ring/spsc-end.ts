@@ -97,6 +97,13 @@ export function formatSpsc(segment: Segment, capacity: number, alignment: number
   words[(bodyOffset + SpscHeader.wait) >> 2] = WAIT_MODES[mode];
 }
 
+/** Whoever gave a role away, and answers for it until it is taken. */
+export interface Giver {
+  readonly participant: number;
+  /** For people. */
+  readonly pid: number;
+}
+
 export interface EndWords {
   readonly mine: Role;
   readonly peer: Role;
@@ -104,8 +111,8 @@ export interface EndWords {
   readonly watched: number;
   readonly bell: number;
   readonly counters: number;
-  /** The participant that gave the role away; otherwise it has to be free. */
-  readonly from: number | undefined;
+  /** Who gave the role away in a message; otherwise it has to be free. */
+  readonly from: Giver | undefined;
 }
 
 // The ends that this thread holds, by segment: the same end is handed out again, and a thread does not block for itself.
@@ -164,7 +171,7 @@ export abstract class SpscEnd extends RingEnd {
     this.role = words.peer.word;
     this.counters = words.counters;
     if (words.from === undefined) takeRole(words.mine);
-    else takeRoleFrom(words.mine, words.from);
+    else takeRoleFrom(words.mine, words.from.participant, words.from.pid);
   }
 
   /** @internal The peer's death ends the stream as its close does. */

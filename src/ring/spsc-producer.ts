@@ -10,7 +10,7 @@ import { checkByteLength, checkWriter, type Writer, writeInPlace } from './in-pl
 import { loadPosition, movePosition } from './position.js';
 import { checkBytes } from './record-bytes.js';
 import { EndState, type RingWaitOptions, type SyncRingWaitOptions } from './ring-end.js';
-import { brokenPipe, SpscEnd, type SpscLayout } from './spsc-end.js';
+import { brokenPipe, type Giver, SpscEnd, type SpscLayout } from './spsc-end.js';
 import { Claim, type Claimer, Loan } from './views.js';
 
 /** The writing end. One process or thread holds it at a time. */
@@ -35,7 +35,7 @@ export class SpscProducer extends SpscEnd {
   readonly #claimer: Claimer;
 
   /** @internal Takes the role. */
-  constructor(ring: object, layout: SpscLayout, from?: number) {
+  constructor(ring: object, layout: SpscLayout, from?: Giver) {
     const { segment } = layout;
     const { bodyOffset } = segment;
     super(ring, layout, {

@@ -22,6 +22,7 @@ import { whenLinked } from '../memory/when-linked.js';
 import { checkRecordsFit, checkRecordsOf } from '../record/described-segment.js';
 import type { RecordDescription } from '../record/description.js';
 import { checkRecordType, type RecordOption, type RecordType } from '../record/record.js';
+import { pid } from '../runtime.js';
 import type { WaitMode } from '../wait/adaptive-spin.js';
 import { type Condition, NOT_YET } from '../wait/condition.js';
 import { type AttachOptions, checkAttachedWait, checkWaitOptions, type WaitOptions } from '../wait/options.js';
@@ -150,6 +151,7 @@ export class SpscRing<Producer = SpscProducer, Consumer = SpscConsumer> implemen
    * @throws {RingwayError} `ENOENT` if the sender ended; `ERR_RINGWAY_STATE` if the end was attached already
    */
   static arrive(handle: SegmentHandle & { ticket: Ticket }, role: 'producer'): { ring: SpscRing; end: SpscProducer };
+  /** @internal */
   static arrive(handle: SegmentHandle & { ticket: Ticket }, role: 'consumer'): { ring: SpscRing; end: SpscConsumer };
   static arrive(
     handle: SegmentHandle & { ticket: Ticket },
@@ -160,8 +162,9 @@ export class SpscRing<Producer = SpscProducer, Consumer = SpscConsumer> implemen
     try {
       const layout = ring.#layout;
       const { participant, series } = handle.ticket;
+      const giver = { participant, pid: handle.backend === 'shm' ? handle.pid : pid };
       const make = () =>
-        role === 'producer' ? new SpscProducer(ring, layout, participant) : new SpscConsumer(ring, layout, participant);
+        role === 'producer' ? new SpscProducer(ring, layout, giver) : new SpscConsumer(ring, layout, giver);
       const end = takeEnd(layout[role], make);
       ring.#ends.add(end);
       land(segment, { participant, series });

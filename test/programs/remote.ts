@@ -16,6 +16,8 @@ export interface Context {
   zlib: typeof zlib;
   /** An internal module of the package: `layout.js`. */
   internal: (path: string) => Promise<unknown>;
+  /** Any module, by its URL: a function that was sent as its source cannot import. */
+  load: (url: string) => Promise<unknown>;
   /** Tells the test something before the function ends. */
   tell: (message: unknown) => void;
   state: State;
@@ -53,6 +55,7 @@ const context: Context = {
   net,
   zlib,
   internal: (path) => import(`#ringway/${path}`),
+  load: (url) => import(url),
   tell: (message) => reply({ kind: 'told', message }),
   state: {} as State,
 };

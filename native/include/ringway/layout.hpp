@@ -26,9 +26,11 @@ enum class Kind : uint32_t {
   lock = 5,
   event = 6,
   barrier = 7,
+  condition = 8,
   value = 9,
   sharedMemory = 10,
   sharedArray = 11,
+  queue = 12,
 };
 
 inline constexpr uint32_t kMinParticipants = 2;
@@ -160,10 +162,14 @@ inline constexpr uint32_t kPaddingFlag = 1;  // No record: the rest of this lap 
 // What a participant of a ring without roles has done. Only it writes, nobody decides by it; the next holder of the id
 // counts on, so sums stay right.
 //        0   48 counts              participant  binary64 each: pushed, popped, spins, parks, wakeUps, liveness checks
+//       48    4 got                 participant  of a queue: messages that it has got and not yet reported done
+//       52    4 sender              participant  of a queue: kSenderHere, kSenderSent
 struct alignas(kIsolationBytes) ParticipantCounters {
   Atomic<double> pushed, popped, spins, parks, wakeUps, livenessChecks;
+  Atomic<uint32_t> got, sender;  // Cleared when it leaves or is settled: queue.hpp.
 };
-static_assert(sizeof(ParticipantCounters) == kIsolationBytes);
+static_assert(sizeof(ParticipantCounters) == kIsolationBytes && offsetof(ParticipantCounters, got) == 48);
+static_assert(offsetof(ParticipantCounters, sender) == 52);
 
 // Body of Kind::mpmc; the protocol is in mpmc_slots.hpp.
 //        0    4 slots               creator      power of two, kMinMpmcSlots .. kMaxMpmcSlots
@@ -210,6 +216,33 @@ struct MpmcSlot {
   Atomic<uint32_t> state, order[2], byteLength, position, deliveries;
 };
 static_assert(sizeof(MpmcSlot) == 24 && offsetof(MpmcSlot, order) == 4 && offsetof(MpmcSlot, deliveries) == 20);
+
+// Body of Kind::queue; see docs/QUEUE.md. First that of Kind::mpmc, whose slots from maxSize on are never free; behind it, at
+// the next multiple of kIsolationBytes, this header and the extents; the segment ends with the arena.
+//        0    4 maxSize             creator      messages, 1 .. slots
+//        4    4 blockByteLength     creator      unit of the arena, a power of two
+//        8    4 blocks              creator      of the arena, 1 .. kMaxArenaBlocks
+//      128    4 reserved            all          bytes of the arena, from its start, that have memory; only grows
+//      256    4 sendersEver         senders      1: there has been a sender
+//      260    4 senderChanges       senders      how often one was added, wraps
+//      384    8 done                all          event count of who waits for all messages to be done
+//      512    . extents             owners       for each slot, a word: where in the arena its message lies, or 0; then a bit
+//                                                each, 32 to a word: set if its word may be other than 0
+struct QueueHeader {
+  uint32_t maxSize, blockByteLength, blocks;
+  alignas(kIsolationBytes) Atomic<uint32_t> reserved;
+  alignas(kIsolationBytes) Atomic<uint32_t> sendersEver;
+  Atomic<uint32_t> senderChanges;
+  alignas(kIsolationBytes) EventCountWords done;
+};
+static_assert(sizeof(QueueHeader) == 512 && offsetof(QueueHeader, reserved) == 128);
+static_assert(offsetof(QueueHeader, sendersEver) == 256 && offsetof(QueueHeader, senderChanges) == 260);
+static_assert(offsetof(QueueHeader, done) == 384);
+
+// An extent's word: bit 0 is set when nobody contests it any more, then 16 bits for how many blocks, 15 for the first.
+inline constexpr uint32_t kMaxArenaBlocks = 0x8000;
+inline constexpr uint32_t kSenderHere = 1;  // A sender of this participant is open.
+inline constexpr uint32_t kSenderSent = 2;  // One is on its way while the participant's inFlight counts something.
 
 // Body of Kind::broadcast; the protocol is in docs/BROADCAST.md. Behind the header stand the publishers' entries, the
 // subscribers', the cells (one word each) and the slots; broadcast.hpp says how many and where.
@@ -360,27 +393,55 @@ inline constexpr uint32_t kBlamePidShift = 3;
 inline constexpr uint32_t kBlameGenerationShift = 25;
 enum class BreakCause : uint32_t { timeout = 1, signal = 2, abort = 3, reset = 4, action = 5, died = 6, closed = 7 };
 
+// Body of Kind::condition, followed by a row for each participant; see condition.hpp and src/sync/notices.ts.
+//        0  384 lock                            its own lock; of no use if the description names another one
+//      384    4 left                all          how often notices were left by one that is gone, wraps
+//      388    4 nextRow             lock's owner hint: where the next notice goes first
+//      392    4 rowsEver            lock's owner rows from here on were never used
+//      512    . rows                             WaitingRow[maxParticipants]
+struct ConditionHeader {
+  LockHeader lock;
+  alignas(kIsolationBytes) Atomic<uint32_t> left;
+  Atomic<uint32_t> nextRow, rowsEver;
+};
+static_assert(sizeof(ConditionHeader) == 512 && offsetof(ConditionHeader, left) == 384);
+static_assert(offsetof(ConditionHeader, nextRow) == 388 && offsetof(ConditionHeader, rowsEver) == 392);
+
+//        0    4 counts              lock's owner waits of this participant in the low kNoticeShift bits; above them how
+//                                                many notices it has been given and has not taken
+//        4    8 notified            both         event count: the participant sleeps here
+struct alignas(kIsolationBytes) WaitingRow {
+  Atomic<uint32_t> counts;
+  EventCountWords notified;
+};
+static_assert(sizeof(WaitingRow) == kIsolationBytes && offsetof(WaitingRow, notified) == 4);
+inline constexpr uint32_t kNoticeShift = 16;
+
 // Body of Kind::value; see src/shared/scalar-cell.ts and src/shared/record-cell.ts.
 //        0    8 cell                all          a scalar: its value, in the first 4 bytes unless it has 8; a record: the
 //                                                number of the current copy in the low kValueCopyBits bits, above them
 //                                                how many there have been
+//        8    4 lock                creator      where its own lock is, a LockHeader, from the body's start; 0: it has none
 //      128    . copies              participants a record only: two for each participant, in order, each rounded up to
 //                                                kIsolationBytes; written by that participant alone
 struct ValueHeader {
   alignas(kIsolationBytes) Atomic<uint64_t> cell;
+  uint32_t lock;
 };
-static_assert(sizeof(ValueHeader) == 128);
+static_assert(sizeof(ValueHeader) == 128 && offsetof(ValueHeader, lock) == 8);
 
 inline constexpr uint32_t kValueCopyBits = 13;
 static_assert(2 * kMaxParticipants <= uint32_t{1} << kValueCopyBits);
 
 // Body of Kind::sharedArray; the type of its elements is the segment's description.
 //        0    4 length              creator      how many elements
+//        4    4 lock                creator      as of a value
 //      128    . elements            all
 struct SharedArrayHeader {
   alignas(kIsolationBytes) uint32_t length;
+  uint32_t lock;
 };
-static_assert(sizeof(SharedArrayHeader) == 128);
+static_assert(sizeof(SharedArrayHeader) == 128 && offsetof(SharedArrayHeader, lock) == 4);
 
 // Longest body of Kind::sharedMemory (which is nothing but its bytes), value and sharedArray: with all that stands around
 // it, what one typed array spans in every supported runtime.

@@ -24,10 +24,12 @@
 
 #include "ringway/barrier.hpp"
 #include "ringway/broadcast.hpp"
+#include "ringway/condition.hpp"
 #include "ringway/lock.hpp"
 #include "ringway/mpmc_slots.hpp"
 #include "ringway/position.hpp"
 #include "ringway/presence.hpp"
+#include "ringway/queue.hpp"
 #include "ringway/role.hpp"
 
 namespace ringway {
@@ -165,8 +167,13 @@ inline void clearParticipant(std::byte* base, const SegmentShape& shape, uint32_
     if (producer || consumer) tellOfRoles(ring);
   }
   MpmcSlots slots;
-  if (shape.kind == Kind::mpmc && heir >= 0 && MpmcSlots::bind(body, byteLength, shape.maxParticipants, slots)) {
-    if (slots.settle(id, static_cast<uint32_t>(heir))) slots.wakeAll();
+  const bool isMpmc = shape.kind == Kind::mpmc || shape.kind == Kind::queue;
+  if (isMpmc && MpmcSlots::bind(body, byteLength, shape.maxParticipants, slots)) {
+    if (heir >= 0 && slots.settle(id, static_cast<uint32_t>(heir))) slots.wakeAll();
+    if (shape.kind == Kind::queue) {
+      const auto* entries = reinterpret_cast<const ParticipantEntry*>(base + shape.participantsOffset);
+      leaveQueue(slots, body, byteLength, id, entries, shape.maxParticipants);
+    }
   }
   if (shape.kind == Kind::barrier) {
     const auto cause = how == Departure::died ? BreakCause::died : BreakCause::closed;
@@ -177,10 +184,10 @@ inline void clearParticipant(std::byte* base, const SegmentShape& shape, uint32_
     const bool died = how == Departure::died;
     broadcast.leave(id, died ? RolePhase::died : RolePhase::closed, entry.pid.load(std::memory_order_relaxed));
   }
-  if (shape.kind == Kind::lock && byteLength >= sizeof(LockHeader)) {
-    auto& lock = *reinterpret_cast<LockHeader*>(body);
+  if (shape.kind == Kind::condition) leaveNotices(id, body, byteLength, shape.maxParticipants);
+  if (LockHeader* lock = lockIn(shape.kind, body, byteLength)) {
     // Whoever leaves with the lock has not released it either. Killed between the two, we leave sleepers to their limit.
-    if (abandonLock(lock, id, entry)) EventCount(lock.released).notify();
+    if (abandonLock(*lock, id, entry)) EventCount(lock->released).notify();
   }
 }
 
@@ -189,6 +196,7 @@ struct CreateOptions {
   Kind kind = Kind::spsc;
   uint32_t maxParticipants = 64;
   mode_t mode = 0600;
+  uint64_t unreservedByteLength = 0;  // Of byteLength, the end: its memory comes with reserve().
 };
 
 class Segment {
@@ -210,16 +218,17 @@ class Segment {
     FileDescriptor file(::open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, options.mode));
     if (!file) return Failure::of("open(O_TMPFILE)", errno);
     if (fchmod(file.get(), options.mode) != 0) return Failure::of("fchmod", errno);  // Whatever the umask says.
+    const uint64_t reserved = options.byteLength - options.unreservedByteLength;
     struct statvfs space = {};
     // Asked first, so that a hopeless request does not use up the space of others before it fails.
-    if (fstatvfs(file.get(), &space) == 0 && space.f_blocks != 0 &&
-        options.byteLength / space.f_bsize > space.f_bavail) {
+    if (fstatvfs(file.get(), &space) == 0 && space.f_blocks != 0 && reserved / space.f_bsize > space.f_bavail) {
       return Failure::of("posix_fallocate", ENOSPC);
     }
-    int error = 0;
-    do error = posix_fallocate(file.get(), 0, static_cast<off_t>(options.byteLength));
-    while (error == EINTR);
-    if (error != 0) return Failure::of("posix_fallocate", error);
+    int error = allocate(file.get(), 0, reserved);
+    if (error != 0) return Failure::of("posix_fallocate", -error);
+    if (options.unreservedByteLength > 0 && ftruncate(file.get(), static_cast<off_t>(options.byteLength)) != 0) {
+      return Failure::of("ftruncate", errno);
+    }
     made.shape_ = {options.byteLength, options.kind, sizeof(SegmentHeader), options.maxParticipants,
                    bodyOffsetFor(options.maxParticipants)};
     if (auto failure = made.map(file.get())) return failure;
@@ -312,6 +321,14 @@ class Segment {
     return 1;
   }
 
+  // Gives memory to bytes that were not reserved at creation, which nobody may touch before: with the file system full
+  // that would be SIGBUS. 0 or -errno; after -ENOSPC nothing has changed. Idempotent.
+  int reserve(uint64_t offset, uint64_t byteLength) const noexcept {
+    if (!open() || offset > shape_.byteLength || byteLength > shape_.byteLength - offset) return -EINVAL;
+    if (const int error = checkProbe()) return error;
+    return allocate(probe_.get(), offset, byteLength);
+  }
+
   [[nodiscard]] bool open() const noexcept { return participant_ >= 0; }
   [[nodiscard]] std::byte* base() const noexcept { return base_; }
   [[nodiscard]] std::byte* body() const noexcept { return base_ + shape_.bodyOffset; }
@@ -359,6 +376,14 @@ class Segment {
 
  private:
   static constexpr int kCleanerAttempts = 200;
+
+  // 0 or -errno.
+  static int allocate(int fd, uint64_t offset, uint64_t byteLength) noexcept {
+    int error = 0;
+    do error = posix_fallocate(fd, static_cast<off_t>(offset), static_cast<off_t>(byteLength));
+    while (error == EINTR);
+    return -error;
+  }
 
   static Failure openChecked(const std::string& path, bool anyOwner, FileDescriptor& file,
                              SegmentShape& shape) noexcept {
