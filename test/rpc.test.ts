@@ -4,6 +4,7 @@ import {
   connect,
   expose,
   Listener,
+  MpmcRing,
   Pipe,
   type Remote,
   RemoteError,
