@@ -4,6 +4,7 @@ import {
   connect,
   expose,
   Listener,
+  MpmcRing,
   Pipe,
   type Remote,
   RemoteError,
@@ -651,6 +652,30 @@ describe('RPC between processes', () => {
     for await (const value of remote.values()) if (value === 1000) break;
     remote[Symbol.dispose]();
     expect(await ended).toBe('ended');
+  });
+
+  it('fails the call whose shared object cannot be attached to or sent, and no other', async () => {
+    const [here, there] = Pipe<unknown>({ transport: 'shm' });
+    const ring = opening(MpmcRing.create({ slots: 2, slotByteLength: 8, maxParticipants: 2 }));
+    const last = opening(MpmcRing.attach(ring.handle));
+    const api = {
+      take: (_: MpmcRing) => {},
+      give: () => ring,
+      *gives() {
+        yield 1;
+        yield ring;
+      },
+    };
+    void expose(opening(there), api);
+    const remote = wrap<typeof api>(opening(here));
+    expect((await caught(remote.take(ring))).cause).toMatchObject({ code: 'EUSERS' });
+    expect(await caught(remote.give())).toMatchObject({ code: 'EUSERS' });
+    expect(await caught(collect(remote.gives()))).toMatchObject({ code: 'EUSERS' });
+    last.close();
+    ring.close();
+    expect(await caught(remote.take(ring))).toMatchObject({ code: 'ERR_RINGWAY_CLOSED' });
+    expect((await caught(remote.give())).cause).toMatchObject({ code: 'ERR_RINGWAY_CLOSED' });
+    expect(await remote.gives().next()).toEqual({ value: 1, done: false });
   });
 
   it('rejects what waits for a server that is killed, and what is called later', async () => {
