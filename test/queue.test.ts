@@ -11,6 +11,8 @@ import {
   QueueSender,
   RingwayError,
   TimeoutError,
+  wait,
+  waitSync,
 } from 'ringway';
 import { describe, expect, it } from 'vitest';
 import { freshName, opening, segmentFiles, useOwnDirectory } from './helpers/directory.js';
@@ -398,6 +400,23 @@ for (const backend of BACKENDS) {
       expect(sender.closed).toBe(true);
       expect(await other.get()).toBe(1);
       expect(await rejectionOf(other.get())).toBeInstanceOf(EndOfStreamError);
+    });
+
+    it('wait() tells which queues have something, or have ended, and consumes nothing', async () => {
+      const [a, b, c] = [make<number>(), make<number>(), make<number>()];
+      expect(await wait([a, b, c], { timeoutMs: 1 })).toEqual([]);
+      expect(waitSync([a, b, c], { timeoutMs: 1 })).toEqual([]);
+      const waiting = wait([a, b, c]);
+      await b.put(1);
+      expect(await waiting).toEqual([b]);
+      expect(waitSync([a, b, c])).toEqual([b]);
+      c.end();
+      expect(await wait([a, b, c])).toEqual([b, c]);
+      expect(b.size).toBe(1);
+      const lease = b.takeSync();
+      b.end();
+      expect(await wait([b])).toEqual([b]); // Its own lease does not keep it waiting.
+      lease.ack();
     });
 
     it('refuses options out of range', () => {

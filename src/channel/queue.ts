@@ -21,6 +21,7 @@ import { whenLinked } from '../memory/when-linked.js';
 import type { WaitMode } from '../wait/adaptive-spin.js';
 import { NOT_YET } from '../wait/condition.js';
 import { checkAttachedWait, checkWaitOptions, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
+import { type Readiness, readiness } from '../wait/readiness.js';
 import { settled } from '../wait/waiters.js';
 import { WaitingLine } from '../wait/waiting-line.js';
 import { Putting } from './putting.js';
@@ -57,6 +58,7 @@ export class Queue<T = unknown> implements Disposable, AsyncIterable<T> {
   readonly #segment: Segment;
   readonly #mode: WaitMode;
   readonly #putting: Putting;
+  readonly #message: QueueMessages;
   readonly #messages: WaitingLine;
   readonly #allDone: WaitingLine;
   readonly #loans: Set<Loan> = new Set();
@@ -80,7 +82,8 @@ export class Queue<T = unknown> implements Disposable, AsyncIterable<T> {
     this.#segment = segment;
     this.#mode = mode ?? body.slots.shape.wait;
     this.#putting = new Putting(body, this.#mode);
-    this.#messages = new WaitingLine(new QueueMessages(body, this.#mode));
+    this.#message = new QueueMessages(body, this.#mode);
+    this.#messages = new WaitingLine(this.#message);
     this.#allDone = new WaitingLine(new AllDone(body, this.#mode));
     this.#endLoan = (loan, done) => this.#endLease(loan, done);
     collected.register(this, { segment, body }, this);
@@ -290,6 +293,17 @@ export class Queue<T = unknown> implements Disposable, AsyncIterable<T> {
       if (value !== NOT_YET) return value;
     }
     return this.#waitSync(this.#messages, 'getSync', options, () => this.#get());
+  }
+
+  /** @internal */
+  get [readiness](): Readiness {
+    const isReady = () => this.size > 0 || (this.#body.hasEnded && this.#message.peerGone(1) !== undefined);
+    const attempt = () => (isReady() ? undefined : NOT_YET);
+    return {
+      isReady,
+      whenReady: (signal) => this.#wait<void>(this.#messages, 'wait', { signal }, attempt),
+      blockUntilReady: (timeoutMs) => this.#waitSync<void>(this.#messages, 'waitSync', { timeoutMs }, attempt),
+    };
   }
 
   /**
