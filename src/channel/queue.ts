@@ -1,7 +1,7 @@
 // A queue of values between processes or threads: how it is made, found and shared, and what users do with it. What is in
 // the segment is in queue-body.ts; docs/QUEUE.md has the guarantees and the argument.
 
-import { ClosedError, CorruptSegmentError, EndOfStreamError, RingwayError, TimeoutError } from '../errors.js';
+import { ClosedError, CorruptSegmentError, EndOfStreamError, RingwayError } from '../errors.js';
 import { Constants } from '../layout.js';
 import { closesWhenCollected } from '../memory/collected.js';
 import { departureOf } from '../memory/flight.js';
@@ -21,7 +21,7 @@ import { whenLinked } from '../memory/when-linked.js';
 import type { WaitMode } from '../wait/adaptive-spin.js';
 import { NOT_YET } from '../wait/condition.js';
 import { checkAttachedWait, checkWaitOptions, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
-import { type Readiness, readiness, type Waitable } from '../wait/readiness.js';
+import { type Readiness, readiness } from '../wait/readiness.js';
 import { settled } from '../wait/waiters.js';
 import { WaitingLine } from '../wait/waiting-line.js';
 import { Putting } from './putting.js';
@@ -53,11 +53,12 @@ const NOTHING: { readonly ok: false } = Object.freeze({ ok: false });
  * middle never arrives. `get` delivers at most once, `take` at least once: what somebody took and did not ack is delivered
  * again if its process dies. Not durable: gone at reboot.
  */
-export class Queue<T = unknown> implements Waitable, Disposable, AsyncIterable<T> {
+export class Queue<T = unknown> implements Disposable, AsyncIterable<T> {
   readonly #body: QueueBody;
   readonly #segment: Segment;
   readonly #mode: WaitMode;
   readonly #putting: Putting;
+  readonly #message: QueueMessages;
   readonly #messages: WaitingLine;
   readonly #allDone: WaitingLine;
   readonly #loans: Set<Loan> = new Set();
@@ -81,7 +82,8 @@ export class Queue<T = unknown> implements Waitable, Disposable, AsyncIterable<T
     this.#segment = segment;
     this.#mode = mode ?? body.slots.shape.wait;
     this.#putting = new Putting(body, this.#mode);
-    this.#messages = new WaitingLine(new QueueMessages(body, this.#mode));
+    this.#message = new QueueMessages(body, this.#mode);
+    this.#messages = new WaitingLine(this.#message);
     this.#allDone = new WaitingLine(new AllDone(body, this.#mode));
     this.#endLoan = (loan, done) => this.#endLease(loan, done);
     collected.register(this, { segment, body }, this);
@@ -293,6 +295,17 @@ export class Queue<T = unknown> implements Waitable, Disposable, AsyncIterable<T
     return this.#waitSync(this.#messages, 'getSync', options, () => this.#get());
   }
 
+  /** @internal */
+  get [readiness](): Readiness {
+    const isReady = () => this.size > 0 || (this.#body.hasEnded && this.#message.peerGone(1) !== undefined);
+    const attempt = () => (isReady() ? undefined : NOT_YET);
+    return {
+      isReady,
+      whenReady: (signal) => this.#wait<void>(this.#messages, 'wait', { signal }, attempt),
+      blockUntilReady: (timeoutMs) => this.#waitSync<void>(this.#messages, 'waitSync', { timeoutMs }, attempt),
+    };
+  }
+
   /**
    * Takes the next value until it is acked. If it is nacked, or this process dies, it is delivered again. A lease that the
    * program forgets is nacked when it is collected.
@@ -356,25 +369,6 @@ export class Queue<T = unknown> implements Waitable, Disposable, AsyncIterable<T
       [Symbol.asyncIterator]() {
         return this;
       },
-    };
-  }
-
-  /** @internal */
-  get [readiness](): Readiness {
-    const there = () => (this.#body.slots.mayTake() ? undefined : NOT_YET);
-    return {
-      isReady: () => {
-        try {
-          this.#waitSync<void>(this.#messages, 'wait', { timeoutMs: 0 }, there);
-          return true;
-        } catch (error) {
-          if (error instanceof TimeoutError) return false;
-          if (error instanceof EndOfStreamError) return true;
-          throw error;
-        }
-      },
-      whenReady: (signal) => this.#wait<void>(this.#messages, 'wait', { signal }, there),
-      blockUntilReady: (timeoutMs) => this.#waitSync<void>(this.#messages, 'waitSync', { timeoutMs }, there),
     };
   }
 
