@@ -442,6 +442,8 @@ for (const transport of ['shm', 'sab', 'tcp'] as const) {
       await expect(here.recv()).rejects.toMatchObject({ code: 'ERR_RINGWAY_STATE' });
       expect(await remote.add(1, 1)).toBe(2);
       here.close();
+      expect(() => wrap(here)).toThrow(/was closed/);
+      await expect(expose(here, new Service())).rejects.toMatchObject({ code: 'ERR_RINGWAY_CLOSED' });
       expect(() => wrap(Pipe({ transport: 'shm', duplex: false }).map(opening)[0] as never)).toThrow(/duplex: true/);
       const [json, other] = Pipe({ transport: 'shm', codec: 'json' });
       opening(other);
