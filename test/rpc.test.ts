@@ -690,6 +690,30 @@ describe('RPC between processes', () => {
     ]);
   });
 
+  it('leaves the result of an aborted call where it is', async () => {
+    const [here, there] = Pipe<unknown>({ transport: 'shm' });
+    const [end, other] = Pipe<unknown>({ transport: 'shm' });
+    opening(other);
+    const done = gate();
+    const api = {
+      give: async (_: AbortSignal) => {
+        await done.opened;
+        return opening(end);
+      },
+      ping: () => {},
+    };
+    void expose(opening(there), api);
+    const remote = wrap<typeof api>(opening(here));
+    const controller = new AbortController();
+    const call = caught(remote.give(controller.signal));
+    controller.abort(new Error('not any more'));
+    expect((await call).message).toBe('not any more');
+    await remote.ping();
+    done.open();
+    await remote.ping();
+    expect(end.closed).toBe(false);
+  });
+
   it('rejects what waits for a server that is killed, and what is called later', async () => {
     const { remote, server } = await startService();
     const calls = [remote.never(), remote.never(), remote.wait(new AbortController().signal)].map(caught);
