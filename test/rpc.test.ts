@@ -4,7 +4,6 @@ import {
   connect,
   expose,
   Listener,
-  MpmcRing,
   Pipe,
   type Remote,
   RemoteError,
@@ -443,6 +442,8 @@ for (const transport of ['shm', 'sab', 'tcp'] as const) {
       await expect(here.recv()).rejects.toMatchObject({ code: 'ERR_RINGWAY_STATE' });
       expect(await remote.add(1, 1)).toBe(2);
       here.close();
+      expect(() => wrap(here)).toThrow(/was closed/);
+      await expect(expose(here, new Service())).rejects.toMatchObject({ code: 'ERR_RINGWAY_CLOSED' });
       expect(() => wrap(Pipe({ transport: 'shm', duplex: false }).map(opening)[0] as never)).toThrow(/duplex: true/);
       const [json, other] = Pipe({ transport: 'shm', codec: 'json' });
       opening(other);
@@ -654,28 +655,63 @@ describe('RPC between processes', () => {
     expect(await ended).toBe('ended');
   });
 
+  // In a process of its own: what could not be attached to is kept by its sender, to its end.
   it('fails the call whose shared object cannot be attached to or sent, and no other', async () => {
+    const { lines, errors } = await runScript(`
+      const [here, there] = ringway.Pipe({ transport: 'shm' });
+      const ring = ringway.MpmcRing.create({ slots: 2, slotByteLength: 8, maxParticipants: 2 });
+      const last = ringway.MpmcRing.attach(ring.handle);
+      const api = { take() {}, give: () => ring, *gives() { yield 1; yield ring; } };
+      const serving = ringway.expose(there, api);
+      const remote = ringway.wrap(here);
+      const show = (what, call) => call.then(
+        () => print(what + ' succeeded'),
+        (error) => print(what + ' ' + (error.cause?.code ?? error.code)),
+      );
+      await show('taken', remote.take(ring));
+      await show('given', remote.give());
+      await show('streamed', (async () => { for await (const value of remote.gives()) print(value); })());
+      last.close();
+      ring.close();
+      await show('closed and taken', remote.take(ring));
+      await show('closed and given', remote.give());
+      await show('nothing', remote.take());
+      here.close();
+      await serving;`);
+    expect(errors).toBe('');
+    expect(lines).toEqual([
+      'taken EUSERS',
+      'given EUSERS',
+      '1',
+      'streamed EUSERS',
+      'closed and taken ERR_RINGWAY_CLOSED',
+      'closed and given ERR_RINGWAY_CLOSED',
+      'nothing succeeded',
+    ]);
+  });
+
+  it('leaves the result of an aborted call where it is', async () => {
     const [here, there] = Pipe<unknown>({ transport: 'shm' });
-    const ring = opening(MpmcRing.create({ slots: 2, slotByteLength: 8, maxParticipants: 2 }));
-    const last = opening(MpmcRing.attach(ring.handle));
+    const [end, other] = Pipe<unknown>({ transport: 'shm' });
+    opening(other);
+    const done = gate();
     const api = {
-      take: (_: MpmcRing) => {},
-      give: () => ring,
-      *gives() {
-        yield 1;
-        yield ring;
+      give: async (_: AbortSignal) => {
+        await done.opened;
+        return opening(end);
       },
+      ping: () => {},
     };
     void expose(opening(there), api);
     const remote = wrap<typeof api>(opening(here));
-    expect((await caught(remote.take(ring))).cause).toMatchObject({ code: 'EUSERS' });
-    expect(await caught(remote.give())).toMatchObject({ code: 'EUSERS' });
-    expect(await caught(collect(remote.gives()))).toMatchObject({ code: 'EUSERS' });
-    last.close();
-    ring.close();
-    expect(await caught(remote.take(ring))).toMatchObject({ code: 'ERR_RINGWAY_CLOSED' });
-    expect((await caught(remote.give())).cause).toMatchObject({ code: 'ERR_RINGWAY_CLOSED' });
-    expect(await remote.gives().next()).toEqual({ value: 1, done: false });
+    const controller = new AbortController();
+    const call = caught(remote.give(controller.signal));
+    controller.abort(new Error('not any more'));
+    expect((await call).message).toBe('not any more');
+    await remote.ping();
+    done.open();
+    await remote.ping();
+    expect(end.closed).toBe(false);
   });
 
   it('rejects what waits for a server that is killed, and what is called later', async () => {

@@ -20,8 +20,9 @@ export class IncomingCall {
   /** Of the signals in the arguments. */
   readonly controllers: readonly AbortController[] | undefined;
   args: readonly unknown[];
-  /** Nobody waits for the result. */
+  /** Nobody waits for the values of a stream, or for anything if it was aborted. */
   abandoned = false;
+  aborted = false;
   /** How many values of a stream may be sent. */
   credit = 0;
   stream: OutgoingStream | undefined;
@@ -112,6 +113,7 @@ export class Callee {
     const controller = kind === Kind.abort ? call.controllerAt(message[2]) : undefined;
     // One that has not begun never will.
     if (this.#line.delete(call)) this.fail(call, new Error('the call was aborted before it began'));
+    call.aborted ||= controller !== undefined;
     call.abandon();
     controller?.abort(message[3]);
   }
@@ -158,7 +160,8 @@ export class Callee {
     this.#running--;
     try {
       const iterator = iteratorOf(result);
-      if (iterator === undefined) this.#close(call, [Kind.result, call.id, result]);
+      // What nobody looks at stays here: it may be large, or the only one of its kind.
+      if (iterator === undefined) this.#close(call, [Kind.result, call.id, call.aborted ? undefined : result]);
       else this.#stream(call, iterator);
     } catch (error) {
       this.fail(call, inTheirWords(error, 'value[2]', `the result of ${call.name}()`));
