@@ -161,6 +161,7 @@ describe('a process that dies while it uses everything at once', () => {
         const { result } = await survivor.start(survive as never, PROGRAM, handles, producer, LOG / 8);
         return result;
       });
+      for (const work of working) work.catch(() => {}); // It is awaited at the end.
       const dying = await victim.start(
         die as never,
         PROGRAM,
@@ -199,6 +200,8 @@ describe('a process that dies while it uses everything at once', () => {
       const pending = [sending, remote.never(), doubling(), doubling(), counting].map(rejectionOf);
 
       const finish = async () => {
+        // Handles are this process's to answer for until then.
+        await until(() => victimNotes.read(Note.attached) > 0);
         if (!bySteps) {
           const operations = () => [0, 1, 2, 3, 4, 5, 6, 8, 9].reduce((sum, note) => sum + victimNotes.read(note), 0);
           await until(() => operations() >= at || victimNotes.read(Note.wrong) > 0);

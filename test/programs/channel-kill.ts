@@ -29,6 +29,7 @@ export const Note = {
   ended: 10,
   stop: 11,
   wrong: 12,
+  attached: 13,
   logs: 16,
 } as const;
 
@@ -181,6 +182,7 @@ export async function die(
   const notes = new Notes(memory.view, PRODUCERS.victim);
   const end = Connection.attach<Item>(handles.end);
   const service = Connection.attach<unknown>(handles.service);
+  notes.count(Note.attached);
 
   const send = async () => {
     for (let number = 0; ; number++) {
