@@ -81,7 +81,8 @@ describe('the layout', () => {
     expect(rows(part("A participant's row:", '## Value'))).toEqual(ofRow);
     expect(part('## Lock', '## Event (kind')).toContain(`${Constants.lockOwnerDied}: free`);
     expect(rows(part('## Value', '## Block'))).toEqual(layout.ValueHeader);
-    expect(rows(part('## Array', '## Event counts'))).toEqual(layout.SharedArrayHeader);
+    expect(rows(part('## Array', '## Queue'))).toEqual(layout.SharedArrayHeader);
+    expect(rows(part('## Queue', '## Event counts'))).toEqual(layout.QueueHeader);
     expect(text).toContain(`Layout version: ${Constants.layoutVersion}.`);
     expect(text).toContain(`0x${Constants.magic.toString(16)}`);
   });

@@ -1,4 +1,6 @@
 // What every call of a Queue does: in one thread, between two processes, and between two threads.
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmdirSync } from 'node:fs';
 import {
   ClosedError,
   EndOfStreamError,
@@ -13,11 +15,12 @@ import {
 import { describe, expect, it } from 'vitest';
 import { freshName, opening, segmentFiles, useOwnDirectory } from './helpers/directory.js';
 import { announceSeed, Random } from './helpers/random.js';
-import { type Context, startProcess, startThread } from './helpers/remote.js';
+import { type Context, endRemotes, startProcess, startThread } from './helpers/remote.js';
 import { BACKENDS, rejectionOf, thrownBy, until } from './helpers/rings.js';
 
 useOwnDirectory();
 announceSeed('queue');
+const NEEDS_ROOT = process.getuid?.() === 0 ? '' : ' (needs root)';
 
 for (const backend of BACKENDS) {
   const make = <T = unknown>(options: QueueOptions = {}) => opening(new Queue<T>({ backend, ...options }));
@@ -668,5 +671,65 @@ describe('queue between processes', () => {
     expect(target.ended).toBe(false);
     senders[2]?.close();
     expect(target.ended).toBe(true);
+  });
+
+  it.skipIf(NEEDS_ROOT !== '')(`a full file system is ENOSPC, and nothing is lost${NEEDS_ROOT}`, async () => {
+    const mount = mkdtempSync('/tmp/test-of-ringway-full-');
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', mount]);
+    try {
+      const peer = await startProcess({ env: { RINGWAY_SHM_DIR: mount } });
+      const { codes, got, path, syscall, message, small } = await peer.run(async ({ ringway }: Context) => {
+        const queue = new ringway.Queue<number | Uint8Array>({ maxSize: 100 }); // Of 64 MiB, in 4.
+        const large = (fill: number) => new Uint8Array(700_000).fill(fill);
+        const errors: RingwayError[] = [];
+        const attempts = [
+          () => queue.tryPut(large(99)),
+          () => queue.putSync(large(99)),
+          () => queue.put(large(99)),
+          () => queue.put(large(99)),
+        ];
+        let puts = 0;
+        for (const attempt of attempts) {
+          try {
+            while (puts < 50) await queue.put(large(puts++));
+          } catch (error) {
+            puts--;
+            errors.push(error as RingwayError);
+          }
+          try {
+            await attempt();
+          } catch (error) {
+            errors.push(error as RingwayError);
+          }
+        }
+        const small = queue.tryPut(1);
+        const got: unknown[] = [];
+        for (let next = queue.tryGet(); next.ok; next = queue.tryGet()) {
+          const { value } = next;
+          if (typeof value === 'number') got.push('small');
+          else got.push(value.length === 700_000 && value.every((byte) => byte === value[0]) ? value[0] : 'torn');
+        }
+        // What is there already is used again, and what others give back.
+        for (let i = 0; i < 20; i++) {
+          if (!queue.tryPut(large(i))) throw new Error('no room');
+          queue.getSync();
+        }
+        const [{ path, syscall, message }] = errors as [RingwayError];
+        const codes = errors.map(({ code }) => code);
+        queue.close();
+        return { codes, got, path, syscall, message, small };
+      });
+      expect(new Set(codes)).toEqual(new Set(['ENOSPC']));
+      expect([path, syscall, small]).toEqual([mount, 'posix_fallocate', true]);
+      expect(message).toContain('--shm-size');
+      expect(got.length).toBeGreaterThan(2);
+      expect(got).toEqual([...got.slice(0, -1).map((_, i) => i), 'small']);
+      await peer.kill();
+      expect(readdirSync(mount)).toEqual([]);
+    } finally {
+      await endRemotes();
+      execFileSync('umount', [mount]);
+      rmdirSync(mount);
+    }
   });
 });

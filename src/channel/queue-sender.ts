@@ -84,8 +84,8 @@ export class QueueSender<T = unknown> implements Disposable {
     this.#body.producers.send();
     return {
       ...departure,
-      sent: () => {
-        departure.sent();
+      sent: (to) => {
+        departure.sent(to);
         if (!this.#hasPut) this.#uncount();
       },
     };

@@ -1,7 +1,7 @@
 // A queue of values between processes or threads: how it is made, found and shared, and what users do with it. What is in
 // the segment is in queue-body.ts; docs/QUEUE.md has the guarantees and the argument.
 
-import { ClosedError, CorruptSegmentError, EndOfStreamError, RingwayError } from '../errors.js';
+import { ClosedError, CorruptSegmentError, EndOfStreamError, RingwayError, TimeoutError } from '../errors.js';
 import { Constants } from '../layout.js';
 import { closesWhenCollected } from '../memory/collected.js';
 import { departureOf } from '../memory/flight.js';
@@ -21,6 +21,8 @@ import { whenLinked } from '../memory/when-linked.js';
 import type { WaitMode } from '../wait/adaptive-spin.js';
 import { NOT_YET } from '../wait/condition.js';
 import { checkAttachedWait, checkWaitOptions, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
+import { type Readiness, readiness, type Waitable } from '../wait/readiness.js';
+import { settled } from '../wait/waiters.js';
 import { WaitingLine } from '../wait/waiting-line.js';
 import { Putting } from './putting.js';
 import { QueueBody } from './queue-body.js';
@@ -39,6 +41,7 @@ import { AllDone, QueueMessages } from './queue-waits.js';
 /** What tryGet() gives. */
 export type Got<T> = { ok: true; value: T } | { ok: false };
 
+const DONE: IteratorReturnResult<undefined> = Object.freeze({ done: true, value: undefined });
 const NOTHING: { readonly ok: false } = Object.freeze({ ok: false });
 
 /**
@@ -50,7 +53,7 @@ const NOTHING: { readonly ok: false } = Object.freeze({ ok: false });
  * middle never arrives. `get` delivers at most once, `take` at least once: what somebody took and did not ack is delivered
  * again if its process dies. Not durable: gone at reboot.
  */
-export class Queue<T = unknown> implements Disposable, AsyncIterable<T> {
+export class Queue<T = unknown> implements Waitable, Disposable, AsyncIterable<T> {
   readonly #body: QueueBody;
   readonly #segment: Segment;
   readonly #mode: WaitMode;
@@ -272,11 +275,21 @@ export class Queue<T = unknown> implements Disposable, AsyncIterable<T> {
    * @throws as tryGet()
    */
   get(options?: WaitOptions): Promise<T> {
-    return this.#wait(this.#messages, 'get', options, () => this.#get());
+    if (options !== undefined || this.#messages.any || this.#closed) return this.#getLater(options);
+    try {
+      const value = this.#get();
+      return value === NOT_YET ? this.#getLater(options) : settled(value);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /** get() that blocks the thread. */
   getSync(options?: SyncWaitOptions): T {
+    if (options === undefined && !this.#messages.any && !this.#closed) {
+      const value = this.#get();
+      if (value !== NOT_YET) return value;
+    }
     return this.#waitSync(this.#messages, 'getSync', options, () => this.#get());
   }
 
@@ -322,17 +335,47 @@ export class Queue<T = unknown> implements Disposable, AsyncIterable<T> {
   }
 
   /** Values until the end. Leaving the loop early leaves the queue open. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<T, void, undefined> {
-    for (;;) {
-      let value: T;
-      try {
-        value = await this.get();
-      } catch (error) {
-        if (error instanceof EndOfStreamError) return;
-        throw error;
-      }
-      yield value;
-    }
+  [Symbol.asyncIterator](): AsyncIterableIterator<T, undefined, undefined> {
+    // No generator: that would take as long again as all the rest.
+    let left = false;
+    return {
+      next: () => {
+        if (left) return Promise.resolve(DONE);
+        if (this.#messages.any || this.#closed) return this.#nextLater();
+        try {
+          const value = this.#get();
+          return value === NOT_YET ? this.#nextLater() : settled({ done: false, value });
+        } catch (error) {
+          return Promise.reject(error);
+        }
+      },
+      return: () => {
+        left = true;
+        return Promise.resolve(DONE);
+      },
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+    };
+  }
+
+  /** @internal */
+  get [readiness](): Readiness {
+    const there = () => (this.#body.slots.mayTake() ? undefined : NOT_YET);
+    return {
+      isReady: () => {
+        try {
+          this.#waitSync<void>(this.#messages, 'wait', { timeoutMs: 0 }, there);
+          return true;
+        } catch (error) {
+          if (error instanceof TimeoutError) return false;
+          if (error instanceof EndOfStreamError) return true;
+          throw error;
+        }
+      },
+      whenReady: (signal) => this.#wait<void>(this.#messages, 'wait', { signal }, there),
+      blockUntilReady: (timeoutMs) => this.#waitSync<void>(this.#messages, 'waitSync', { timeoutMs }, there),
+    };
   }
 
   /**
@@ -426,6 +469,19 @@ export class Queue<T = unknown> implements Disposable, AsyncIterable<T> {
         body.free(slot);
         if (!isRead) body.unfinished.tell();
       }
+    }
+  }
+
+  #getLater(options: WaitOptions | undefined): Promise<T> {
+    return this.#wait(this.#messages, 'get', options, () => this.#get());
+  }
+
+  async #nextLater(): Promise<IteratorResult<T, undefined>> {
+    try {
+      return { done: false, value: await this.#getLater(undefined) };
+    } catch (error) {
+      if (error instanceof EndOfStreamError) return DONE;
+      throw error;
     }
   }
 
