@@ -133,3 +133,31 @@ export const BROADCAST_STREAMS: readonly Contender[] = [
   node('drain', 'SPSC ring (tryPush, drain)', { spins: true }),
   node('broadcast-stream', 'broadcast (tryPublish, drain)', { spins: true, through: 'broadcast' }),
 ];
+
+/** There and back between two processes: a small object. */
+export const OBJECT_ROUND_TRIPS: readonly Contender[] = [
+  node('shm-echo', "Pipe 'shm', async", { forks: true }),
+  node('shm-echo-sync', "Pipe 'shm', Sync", { forks: true }),
+  node('unix-echo', "Pipe 'unix', async", { forks: true }),
+  node('fork-echo', 'child_process, json', { forks: true }),
+];
+
+/** One way: small objects. */
+export const OBJECT_STREAMS: readonly Contender[] = [
+  node('shm-objects', "Pipe 'shm', async", { forks: true }),
+  node('shm-objects-sync', "Pipe 'shm', Sync", { forks: true }),
+  node('unix-objects', "Pipe 'unix', async", { forks: true }),
+  node('fork-objects', 'child_process, json', { forks: true }),
+];
+
+/** Of the typed array that goes one way. */
+export const LARGE_BYTE_LENGTH = 64 * 2 ** 20;
+
+/** One way: a typed array of many bytes, and an acknowledgement. */
+export const LARGE_VALUES: readonly Contender[] = [
+  node('memcpy-large', 'memcpy in one process (Uint8Array.set)', { alone: true }),
+  node('shm-large', "Pipe 'shm', async", { forks: true }),
+  node('shm-large-sync', "Pipe 'shm', Sync", { forks: true }),
+  node('unix-large', "Pipe 'unix', async", { forks: true }),
+  node('socket-large', 'unix socket (net)'),
+];

@@ -1,13 +1,13 @@
 // The ends of what Node offers without shared memory: a unix socket (net) and the channel of child_process.
 
-import { type ChildProcess, fork } from 'node:child_process';
+import { type ChildProcess, fork, type SerializationType } from 'node:child_process';
 import { connect, createServer, type Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { deliver, type EndReport, measureAsync, now, ns, Served, type Spec, Usage, Windows } from './meter.js';
 import { fill, MEASURE, Payload, read, STOP, wordsOf } from './payload.js';
 
 /** Calls `onMessage` for each message of a byte stream. */
-function splitter(byteLength: number, onMessage: (words: Float64Array, from: number) => void) {
+export function splitter(byteLength: number, onMessage: (words: Float64Array, from: number) => void) {
   const inbox = Payload.of(byteLength);
   const wordCount = byteLength / 8;
   let filled = 0;
@@ -32,7 +32,7 @@ function splitter(byteLength: number, onMessage: (words: Float64Array, from: num
   };
 }
 
-async function openSocket(spec: Spec): Promise<Socket> {
+export async function openSocket(spec: Spec): Promise<Socket> {
   if (spec.side === 'second') {
     return new Promise((resolve) => {
       const server = createServer((socket) => {
@@ -138,10 +138,13 @@ interface Results {
 }
 
 /** The first end starts the second one; it ends when the channel does. */
-function forkPeer(spec: Spec): { child: ChildProcess; results: Promise<Results> } {
+export function forkPeer(
+  spec: Spec,
+  serialization: SerializationType,
+): { child: ChildProcess; results: Promise<Results> } {
   const program = fileURLToPath(new URL('child.js', import.meta.url));
   const child = fork(program, [JSON.stringify({ ...spec, side: 'second' })], {
-    serialization: 'advanced',
+    serialization,
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
   const results = new Promise<Results>((resolve, reject) => {
@@ -153,7 +156,7 @@ function forkPeer(spec: Spec): { child: ChildProcess; results: Promise<Results> 
   return { child, results };
 }
 
-function sendToParent(message: unknown, callback: () => void = () => {}): void {
+export function sendToParent(message: unknown, callback: () => void = () => {}): void {
   process.send?.(message, undefined, undefined, callback);
 }
 
@@ -171,7 +174,7 @@ export async function ipcRoundTrip(spec: Spec): Promise<void> {
     });
     return;
   }
-  const { child, results } = forkPeer(spec);
+  const { child, results } = forkPeer(spec, 'advanced');
   let answered = () => {};
   child.on('message', (message) => {
     if (!(message instanceof Uint8Array)) return;
@@ -223,7 +226,7 @@ export async function ipcStreamOf<Message extends object>(
     });
     return;
   }
-  const { child, results } = forkPeer(spec);
+  const { child, results } = forkPeer(spec, 'advanced');
   let sequence = 0;
   let inFlight = 0;
   let written = () => {};

@@ -19,6 +19,7 @@ import {
 import { type Measured, printGoals } from './goals.js';
 import { measureIdle } from './idle.js';
 import { endAll, hasPython, processors, runSlice, type Slice, type Timing } from './pair.js';
+import { measurePipe } from './pipe.js';
 import { buildQueues, isInstalled } from './queues.js';
 import { measureRecovery } from './recovery.js';
 import {
@@ -35,6 +36,7 @@ import {
 import { measureRpc } from './rpc.js';
 import { known, middles, perMessage, ratio, type Shown, slicesOf } from './shown.js';
 import { measureStartup } from './startup.js';
+import { measureSync } from './sync.js';
 
 const SECTIONS = [
   'roundtrip',
@@ -45,6 +47,8 @@ const SECTIONS = [
   'queue',
   'codec',
   'rpc',
+  'sync',
+  'pipe',
   'recovery',
   'idle',
   'startup',
@@ -354,6 +358,13 @@ async function main(): Promise<void> {
   }
   if (sections.has('codec')) await measureCodec(plan.benchMs);
   if (sections.has('rpc')) measured.rpc = await measureRpc(plan.rounds, 2 * plan.warmupMs, 2 * plan.measureMs);
+  if (sections.has('sync')) measured.sync = await measureSync(plan.rounds, plan.measureMs);
+  if (sections.has('pipe')) {
+    measured.pipe = await measurePipe((contenders, byteLength, factor) => {
+      const { warmupMs, measureMs } = plan;
+      return runRounds(contenders, byteLength, { ...plan, warmupMs: factor * warmupMs, measureMs: factor * measureMs });
+    });
+  }
   if (sections.has('recovery')) measured.recovery = await measureRecovery(plan.kills);
   if (sections.has('idle')) {
     measured.idle = await measureIdle(plan.idleSettleMs, plan.idleMs);

@@ -5,6 +5,8 @@
 // Everything here belongs to one environment (the main thread or one worker) and runs on its thread, but for the
 // reactor's threads, which only touch the reactor and the thread-safe function.
 #include <node_api.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstdlib>
@@ -592,6 +594,20 @@ std::pair<std::byte*, size_t> bytesOf(napi_env env, const Arguments<4>& argument
   return {static_cast<std::byte*>(data) + offset, wanted};
 }
 
+// useLargePages(bytes): a hint, for memory that nobody has written to
+napi_value useLargePages(napi_env env, napi_callback_info info) {
+  const Arguments<1> arguments(env, info);
+  size_t length = 0;
+  void* data = nullptr;
+  if (napi_get_typedarray_info(env, arguments[0], nullptr, &length, &data, nullptr, nullptr) != napi_ok) return nullptr;
+  // Whole pages inside, since what lies around them is not ours to advise on.
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto start = (reinterpret_cast<uintptr_t>(data) + page - 1) & ~(page - 1);
+  const auto end = (reinterpret_cast<uintptr_t>(data) + length) & ~(page - 1);
+  if (start < end) madvise(reinterpret_cast<void*>(start), end - start, MADV_HUGEPAGE);
+  return nullptr;
+}
+
 // readDescriptor(fd, bytes, byteOffset, byteLength) -> how many were read, 0 at the end | -errno
 napi_value readDescriptor(napi_env env, napi_callback_info info) {
   const Arguments<4> arguments(env, info);
@@ -963,6 +979,7 @@ napi_value initialise(napi_env env, napi_value exports) {
                     {"adoptDescriptor", adoptDescriptor},
                     {"closeDescriptor", closeDescriptor},
                     {"shutdownDescriptor", shutdownDescriptor},
+                    {"useLargePages", useLargePages},
                     {"readDescriptor", readDescriptor},
                     {"writeDescriptor", writeDescriptor},
                     {"waitDescriptor", waitDescriptor},

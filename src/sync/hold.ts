@@ -20,10 +20,10 @@ export interface Holdable {
   resumeSync(hold: Hold): unknown;
 }
 
-/** From taking the lock to releasing it. */
+/** From taking the lock to releasing it. Then nobody refers to it but its handle, which uses it again. */
 export class Hold {
   readonly lock: Holdable;
-  readonly by: Holding;
+  by: Holding = Holding.byTask;
   guards = 0;
   acquired = 0;
   /** While a task waits on a condition, others have the lock. */
@@ -33,10 +33,8 @@ export class Hold {
   /** The pid of the owner before, if that died without releasing the lock. */
   diedPid: number | undefined;
 
-  constructor(lock: Holdable, by: Holding, diedPid: number | undefined) {
+  constructor(lock: Holdable) {
     this.lock = lock;
-    this.by = by;
-    this.diedPid = diedPid;
   }
 
   /** Whether there is nothing to release any more. */

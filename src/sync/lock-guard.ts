@@ -11,6 +11,7 @@ export class LockGuard implements Disposable {
   /** @internal What the guard is of. */
   readonly hold: Hold;
   #released = false;
+  #diedPid: number | undefined; // Once it is released, for the hold may be another one by now.
 
   /** @internal */
   constructor(hold: Hold) {
@@ -22,7 +23,7 @@ export class LockGuard implements Disposable {
    * else undefined.
    */
   get diedPid(): number | undefined {
-    return this.hold.diedPid;
+    return this.#released ? this.#diedPid : this.hold.diedPid;
   }
 
   /**
@@ -46,6 +47,7 @@ export class LockGuard implements Disposable {
   release(): void {
     this.checkHeld();
     this.#released = true;
+    this.#diedPid = this.hold.diedPid;
     this.hold.endGuard();
   }
 

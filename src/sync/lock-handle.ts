@@ -65,6 +65,7 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
   readonly #waiters: Waiters;
   readonly #spin: AdaptiveSpin;
   #hold: Hold | undefined; // What this handle has the lock by, while it has it.
+  #spare: Hold | undefined; // One that is over.
 
   constructor(ownership: Ownership) {
     const { segment } = ownership;
@@ -236,6 +237,7 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
   releaseIfLast(hold: Hold): void {
     if (hold.guards + hold.acquired > 0) return;
     this.#hold = undefined;
+    this.#spare = hold;
     this.#ownership.release();
   }
 
@@ -277,6 +279,7 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
 
   // In place of the hold that was begun by taking the lock.
   #goOn(hold: Hold): void {
+    this.#spare = this.#hold;
     hold.diedPid = this.#hold?.diedPid;
     hold.suspended = false;
     this.#hold = hold;
@@ -364,7 +367,11 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
   #take(place: Place | undefined, heedMark: boolean, holding: Holding): boolean {
     const taken = this.#ownership.tryTake(place, heedMark);
     if (taken === Taken.no) return false;
-    this.#hold = new Hold(this, holding, taken === Taken.abandoned ? this.#ownership.diedPid : undefined);
+    const hold = this.#spare ?? new Hold(this);
+    this.#spare = undefined;
+    hold.by = holding;
+    hold.diedPid = taken === Taken.abandoned ? this.#ownership.diedPid : undefined;
+    this.#hold = hold;
     return true;
   }
 

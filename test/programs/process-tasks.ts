@@ -97,6 +97,11 @@ export const upperCase = task(import.meta, 'upperCase', async (words: Connection
   for await (const word of words) await words.send(word.toUpperCase());
 });
 
+export const sendsAndExits = task(import.meta, 'sendsAndExits', async (words: Connection<string, never>) => {
+  await words.send('the last word');
+  process.exit(0);
+});
+
 export const recurse = task(import.meta, 'recurse', async (jobs: MpmcRing, path: number[]): Promise<void> => {
   await jobs.push(Buffer.from(JSON.stringify(path)));
   if (path.length === 2) return;
