@@ -258,9 +258,9 @@ describe('a death', () => {
       carrier.handle as never,
     );
     expect(queue.ended).toBe(false);
-    const blocked = queue.get();
+    const blocked = rejectionOf(queue.get());
     await process.kill();
-    expect(await rejectionOf(blocked)).toBeInstanceOf(EndOfStreamError);
+    expect(await blocked).toBeInstanceOf(EndOfStreamError);
   });
 
   it('of a worker that has got something lets joined() come, and what it took comes again', async () => {

@@ -173,7 +173,7 @@ for (const backend of BACKENDS) {
               ours.getSync();
             }
             let others = false;
-            const { acted } = interruptAt(at, () => {
+            const interruption = interruptAt(at, () => {
               others = other.tryPut(new Uint8Array(byteLength).fill(2));
             });
             const was = ours.tryPut(new Uint8Array(byteLength).fill(1));
@@ -187,11 +187,11 @@ for (const backend of BACKENDS) {
               got.push(next.value[0] as number);
             }
             expect(got.sort(), `step ${at}`).toEqual([...(was ? [1] : []), ...(others ? [2] : [])]);
-            if (acted) expect(got.length, `step ${at} of ${byteLength} bytes behind ${before}`).toBe(fit);
+            if (interruption.acted) expect(got.length, `step ${at} of ${byteLength} bytes behind ${before}`).toBe(fit);
             expect(ours.tryPut(new Uint8Array((1 << 16) - 64))).toBe(true);
             ours.close();
             other.close();
-            if (!acted) break;
+            if (!interruption.acted) break;
           }
         }
       }
