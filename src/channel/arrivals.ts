@@ -1,5 +1,6 @@
 // What a message can carry besides plain data: the classes that attach to what a Departure left in it.
 
+import type { ValueCodec } from '../codec/codec.js';
 import { RingwayError } from '../errors.js';
 import { describe } from '../memory/names.js';
 import type { SegmentHandle } from '../memory/segment.js';
@@ -55,3 +56,47 @@ export const arrive: Arrive = (kind, data) => {
   if (Object.hasOwn(CLASSES, kind)) return CLASSES[kind](data as never);
   throw new RingwayError(`a message carries ${describe(kind)}, which is no class`, 'ERR_RINGWAY_UNSERIALISABLE');
 };
+
+/**
+ * Makes values of messages. When one object in a message cannot be attached to, all others are, and closed: their senders
+ * answer for them until then, and whoever is at the other end of a connection would wait for them.
+ */
+export class Receiving {
+  readonly #arriveAt: Arrive;
+  #arrived: unknown[] | undefined;
+  #failure: { error: unknown } | undefined;
+
+  constructor(arriveAt: Arrive = arrive) {
+    this.#arriveAt = arriveAt;
+  }
+
+  /** As ValueCodec.decode(). Throws also what attaching to an object in the message throws. */
+  decode(codec: ValueCodec, memory: Uint8Array, byteOffset: number, byteLength: number, owned: boolean): unknown {
+    const arrivedOutside = this.#arrived; // A codec of the user's may receive meanwhile.
+    const failureOutside = this.#failure;
+    this.#arrived = this.#failure = undefined;
+    let isWhole = false;
+    try {
+      const value = codec.decode(memory, byteOffset, byteLength, this.#arrive, owned);
+      if (this.#failure !== undefined) throw (this.#failure as { error: unknown }).error;
+      isWhole = true;
+      return value;
+    } finally {
+      if (!isWhole) for (const object of this.#arrived ?? []) (object as { close?(): void } | undefined)?.close?.();
+      this.#arrived = arrivedOutside;
+      this.#failure = failureOutside;
+    }
+  }
+
+  readonly #arrive: Arrive = (kind, data) => {
+    try {
+      const object = this.#arriveAt(kind, data);
+      this.#arrived ??= [];
+      this.#arrived.push(object);
+      return object;
+    } catch (error) {
+      this.#failure ??= { error };
+      return undefined;
+    }
+  };
+}

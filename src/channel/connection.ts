@@ -13,7 +13,7 @@ import { NOT_YET, type NotYet } from '../wait/condition.js';
 import { checkWaitOptions, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
 import { type Readiness, readiness } from '../wait/readiness.js';
 import { settled } from '../wait/waiters.js';
-import { arrive } from './arrivals.js';
+import { arrive, Receiving } from './arrivals.js';
 import { type Borrowed, LentFrame, LentMemory } from './borrowed.js';
 import { brokenPipe, connectionError } from './connection-errors.js';
 import {
@@ -83,7 +83,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
   readonly #codec: ValueCodec;
   readonly #maxByteLength: number;
   #route: Route;
-  #arrive: Arrive = arrive;
+  #receiving = new Receiving();
   // Whose the connection is, if not the user's own.
   #owner: string | undefined;
   // Why nothing can be done here any more; undefined as long as something can.
@@ -386,9 +386,9 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
     return {
       kind: 'Connection',
       data: this.#handleOf(data),
-      sent: (to) => {
+      sent: (to, carrier) => {
         this.#gone = `moved ${to === undefined ? `away through ${route.label}` : `to ${to}`}`;
-        sent(to);
+        sent(to, carrier);
       },
       unsent: () => {
         this.#gone = undefined;
@@ -453,7 +453,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
     }
     this.#owner = owner;
     this.#route = { ...this.#route, departureOf: extras.departureOf };
-    this.#arrive = (kind, data) => extras.arrive(kind, data, arrive);
+    this.#receiving = new Receiving((kind, data) => extras.arrive(kind, data, arrive));
   }
 
   /**
@@ -521,7 +521,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
     try {
       if (options !== undefined) checkWaitOptions(options);
       if (!sender.hasWaiting && !options?.signal?.aborted && this.#write(message)) {
-        message.arrives();
+        message.arrives(sender);
         return undefined;
       }
     } catch (error) {
@@ -530,24 +530,26 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
     }
     const kept = message.keep(message.byteLength <= sender.maxFrameByteLength);
     return sender
-      .until<void>(what, options, () => (this.#write(kept) ? undefined : NOT_YET))
-      .then(
-        () => kept.arrives(),
-        (error) => {
-          this.#giveUp(kept);
-          throw connectionError(error);
-        },
-      );
+      .until<void>(what, options, () => this.#sendOff(kept))
+      .catch((error) => {
+        this.#giveUp(kept);
+        throw connectionError(error);
+      });
   }
 
   #sendSync(what: string, message: Outgoing, options: SyncWaitOptions | undefined): void {
     try {
-      this.#writing().untilSync<void>(what, options, () => (this.#write(message) ? undefined : NOT_YET));
+      this.#writing().untilSync<void>(what, options, () => this.#sendOff(message));
     } catch (error) {
       this.#giveUp(message);
       throw connectionError(error);
     }
-    message.arrives();
+  }
+
+  #sendOff(message: Outgoing): undefined | NotYet {
+    if (!this.#write(message)) return NOT_YET;
+    message.arrives(this.#sender as FrameSender);
+    return undefined;
   }
 
   #trySend(what: string, message: Outgoing): boolean {
@@ -562,7 +564,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
         );
       }
       if (!sender.hasWaiting && this.#write(message)) {
-        message.arrives();
+        message.arrives(sender);
         return true;
       }
     } catch (error) {
@@ -772,7 +774,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
   readonly #takeValue: Taker<unknown> = (kind, memory, byteOffset, byteLength, owned) => {
     if (kind === MessageKind.bytes) return takeBytes(kind, memory, byteOffset, byteLength, owned);
     try {
-      return this.#codec.decode(memory, byteOffset, byteLength, this.#arrive, owned);
+      return this.#receiving.decode(this.#codec, memory, byteOffset, byteLength, owned);
     } catch (error) {
       this.#failure = { error }; // It is consumed: it would fail again and again.
       return undefined;

@@ -3,6 +3,7 @@
 import type { Encoded } from '../codec/codec.js';
 import { describe } from '../memory/names.js';
 import { checkInteger } from '../memory/shared-object.js';
+import type { Carrier } from '../memory/travel.js';
 import { MessageKind } from './fragments.js';
 
 export interface Outgoing {
@@ -16,8 +17,8 @@ export interface Outgoing {
    * @param asItIs - what happens to the value's memory meanwhile is not seen either
    */
   keep(asItIs: boolean): Outgoing;
-  /** All of it is on its way. */
-  arrives(): void;
+  /** All of it is on its way. Call as soon as it is. */
+  arrives(carrier: Carrier): void;
   /** It is not going to be sent, or not all of it. */
   failed(): void;
 }
@@ -44,8 +45,8 @@ export class OutgoingValue implements Outgoing {
     return kept;
   }
 
-  arrives(): void {
-    for (const departure of this.#encoded.departures) departure.sent();
+  arrives(carrier: Carrier): void {
+    for (const departure of this.#encoded.departures) departure.sent(undefined, carrier);
   }
 
   failed(): void {

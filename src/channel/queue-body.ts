@@ -10,7 +10,7 @@ import type { Segment } from '../memory/segment.js';
 import { otherShape } from '../memory/shared-object.js';
 import { MpmcSlots } from '../ring/mpmc-slots.js';
 import { Arena, extentsByteLength } from './arena.js';
-import { arrive } from './arrivals.js';
+import { Receiving } from './arrivals.js';
 import { Producers } from './producers.js';
 import { queueOffsetFor } from './queue-options.js';
 import { Unfinished } from './unfinished.js';
@@ -28,6 +28,7 @@ export class QueueBody {
   /** The longest message, in bytes. */
   readonly maxByteLength: number;
   readonly #slotByteLength: number;
+  readonly #receiving = new Receiving();
 
   /**
    * Checks the body of a segment.
@@ -127,7 +128,7 @@ export class QueueBody {
       byteLength = segment.words[offset >> 2] >>> 0;
       offset = arena.offsetOf(slot, byteLength);
     }
-    return this.codec.decode(segment.bytes, offset, byteLength, arrive, false);
+    return this.#receiving.decode(this.codec, segment.bytes, offset, byteLength, false);
   }
 
   /** The message in a slot that was taken is done with: nobody gets it again. */

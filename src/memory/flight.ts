@@ -88,6 +88,13 @@ export function land(segment: Segment, { participant, series }: Ticket): void {
   }
 }
 
+/** Whether the message of that ticket has not been received, so that its attachment answers for the object still. */
+export function isInFlight({ words, maxParticipants }: Segment, { participant, series }: Ticket): boolean {
+  if (!(participant >= 0 && participant < maxParticipants)) return false;
+  const word = Atomics.load(words, (participantOffset(participant) + ParticipantEntry.inFlight) >> 2); // A: with land().
+  return countOf(word) !== 0 && seriesOf(word) === series;
+}
+
 /** Whether the attachment that answered for the object is gone, and nobody else has it. */
 export function isAbandoned(segment: Segment, { participant }: Ticket): boolean {
   const lives = (id: number) => id < segment.maxParticipants && id !== segment.participantId && segment.alive(id);
@@ -101,15 +108,73 @@ export function goneInFlight(what: string, pid: number): RingwayError {
   return new RingwayError(`${what} is gone: process ${pid}, which sent it, ended before this one attached`, 'ENOENT');
 }
 
-/** Calls `then` when nothing is in flight: at once, if so. Does not keep the process alive. */
-export function whenLanded(segment: Segment, then: () => void): void {
+/** What carries a message: something that stays open here until the message was received, or cannot be any more. */
+export interface Hold {
+  /** Nobody will receive the message: whoever could have is closed or its process gone. Asks the kernel. */
+  isLost(): boolean;
+  release(): void;
+}
+
+/** Why a closed attachment stays, besides what is in flight from it. */
+interface Stay {
+  /** Messages that it carries. */
+  holds: number;
+  /** Lets it go, if only they are in the way. */
+  letGo: (() => void) | undefined;
+  /** What became of the message that the object is in. */
+  carrier: { readonly hold: Hold; readonly lost: () => void } | undefined;
+}
+
+const stays = new WeakMap<Segment, Stay>();
+
+function stayOf(segment: Segment): Stay {
+  const known = stays.get(segment);
+  if (known !== undefined) return known;
+  const stay: Stay = { holds: 0, letGo: undefined, carrier: undefined };
+  stays.set(segment, stay);
+  return stay;
+}
+
+/** Keeps an attachment past close(), since a message that it carries is not received yet. @returns releases it, once */
+export function holdOpen(segment: Segment): () => void {
+  const stay = stayOf(segment);
+  stay.holds++;
+  return () => {
+    if (--stay.holds === 0) stay.letGo?.();
+  };
+}
+
+/**
+ * From close() on, asks now and then what became of the message that the one object in flight from here is in.
+ * @param lost - called once if nobody will receive it; has to land() the object
+ */
+export function watchCarrier(segment: Segment, hold: Hold, lost: () => void): void {
+  stayOf(segment).carrier = { hold, lost };
+}
+
+const FIRST_LOOK_MS = 20;
+const LONGEST_PAUSE_MS = 1000;
+
+/** Calls `then` when nothing is in flight, and nothing held open: at once, if so. Does not keep the process alive. */
+export function whenLanded(segment: Segment, then: () => void, pauseMs = FIRST_LOOK_MS): void {
   const { words, participantId } = segment;
   const entry = participantOffset(participantId);
   const bell = entry + ParticipantEntry.landed;
   const rung = Atomics.load(words, bell >> 2); // Before the count: land() changes the count, then the bell.
-  const word = Atomics.load(words, (entry + ParticipantEntry.inFlight) >> 2); // A: with land().
-  if (countOf(word) === 0) then();
-  else segment.sleep(bell, rung, Infinity, false, () => whenLanded(segment, then));
+  const isIn = () => countOf(Atomics.load(words, (entry + ParticipantEntry.inFlight) >> 2)) !== 0; // A: with land().
+  const stay = stays.get(segment);
+  // Whoever received the message before it was lost has attached by then.
+  if (isIn() && stay?.carrier?.hold.isLost() && isIn()) stay.carrier.lost();
+  if (isIn()) {
+    // A receiver that is killed between the count and the bell does not ring it.
+    const next = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
+    segment.sleep(bell, rung, pauseMs, false, () => whenLanded(segment, then, next));
+    return;
+  }
+  stay?.carrier?.hold.release();
+  if (stay !== undefined) stay.carrier = undefined;
+  if (stay === undefined || stay.holds === 0) then();
+  else stay.letGo = then;
 }
 
 function newSeries(last: number): number {

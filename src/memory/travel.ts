@@ -1,5 +1,7 @@
 // How shared objects travel in messages: what they leave in one, and who answers for them until the receiver has them.
 
+import type { Hold } from './flight.js';
+
 /** Where a message goes: decides what can travel in it. */
 export interface Route {
   /** `machine`: to any process here. `network`: memory and descriptors lead nowhere there. */
@@ -12,6 +14,12 @@ export interface Route {
   readonly departureOf?: (object: object) => Departure | undefined;
 }
 
+/** What a message is in until it is received. */
+export interface Carrier {
+  /** Keeps it open here, to ask what became of the message; absent where nobody can tell. */
+  readonly hold?: () => Hold;
+}
+
 /** A shared object on its way. Exactly one of the two calls follows. */
 export interface Departure {
   /** Which class attaches to it. */
@@ -21,8 +29,9 @@ export interface Departure {
   /**
    * The message is on its way: the sender answers for the object until the receiver has attached.
    * @param to - the receiver, if it is known: `process 4711`
+   * @param carrier - what the message is in, if its receiver may go without having received it
    */
-  sent(to?: string): void;
+  sent(to?: string, carrier?: Carrier): void;
   /** The message was never sent: the object is as it was. */
   unsent(): void;
 }

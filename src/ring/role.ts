@@ -3,7 +3,7 @@
 import { CorruptSegmentError, RingwayError, RoleTakenError } from '../errors.js';
 import { Constants, RoleWords } from '../layout.js';
 import { notify } from '../memory/event-count.js';
-import { goneInFlight } from '../memory/flight.js';
+import { goneInFlight, isInFlight, type Ticket } from '../memory/flight.js';
 import { participantPid, type Segment } from '../memory/segment.js';
 
 const PHASE_MASK = (1 << Constants.roleIdShift) - 1;
@@ -106,18 +106,30 @@ export function takeRole(role: Role): void {
 
 /**
  * Takes a role from a participant that gave it away in a message, and does not use it any more.
+ * @param ticket - the message's
  * @throws {RingwayError} `ERR_RINGWAY_STATE` if somebody else was first; `ENOENT` if its holder ended meanwhile
  */
-export function takeRoleFrom(role: Role, participantId: number, pid: number): void {
+export function takeRoleFrom(role: Role, ticket: Ticket, pid: number): void {
   const { segment } = role;
-  const given = heldBy(participantId);
+  const at = role.word >> 2;
+  const given = heldBy(ticket.participant);
+  const mine = heldBy(segment.participantId);
   // The giver answers for the role while it lives; settled, the word differs.
   if (loadRole(role) === given) checkHolder(role, given);
-  // role.hpp, A: with the giver's last store before the message. One receiver gets it, however many have the message.
-  const word = Atomics.compareExchange(segment.words, role.word >> 2, given, heldBy(segment.participantId));
-  if (word === given) {
-    tellOfRole(role);
-    return;
+  // A second copy of the message finds another series, or nothing in flight: its giver's entry may be that of somebody who
+  // got the role since, and is not to be robbed. Before and after: it is in flight until whoever has taken the role lands
+  // it, so if it is so after we took the role, it was the giver's that we took.
+  let word = loadRole(role);
+  if (isInFlight(segment, ticket)) {
+    // role.hpp, A: with the giver's last store before the message. One receiver gets it, however many have the message.
+    word = Atomics.compareExchange(segment.words, at, given, mine);
+    if (word === given) {
+      if (isInFlight(segment, ticket)) {
+        tellOfRole(role);
+        return;
+      }
+      Atomics.compareExchange(segment.words, at, mine, given); // role.hpp, A.
+    }
   }
   if (!isHeld(word) || !checkHolder(role, word)) throw goneInFlight(`the ${role.name} of ${segment.label}`, pid);
   throw new RingwayError(

@@ -3,6 +3,7 @@
 
 import { CorruptSegmentError, EndOfStreamError, PeerDiedError, RingwayError } from '../errors.js';
 import { Constants, EndCounters, RecordHeader, SpscHeader } from '../layout.js';
+import type { Ticket } from '../memory/flight.js';
 import type { Segment } from '../memory/segment.js';
 import { WAIT_MODES, type WaitMode, waitModeOf } from '../wait/adaptive-spin.js';
 import { prepareToSleep } from './position.js';
@@ -99,7 +100,7 @@ export function formatSpsc(segment: Segment, capacity: number, alignment: number
 
 /** Whoever gave a role away, and answers for it until it is taken. */
 export interface Giver {
-  readonly participant: number;
+  readonly ticket: Ticket;
   /** For people. */
   readonly pid: number;
 }
@@ -171,7 +172,7 @@ export abstract class SpscEnd extends RingEnd {
     this.role = words.peer.word;
     this.counters = words.counters;
     if (words.from === undefined) takeRole(words.mine);
-    else takeRoleFrom(words.mine, words.from.participant, words.from.pid);
+    else takeRoleFrom(words.mine, words.from.ticket, words.from.pid);
   }
 
   /** @internal The peer's death ends the stream as its close does. */
@@ -180,6 +181,11 @@ export abstract class SpscEnd extends RingEnd {
   /** @internal From here on the role is somebody else's to take: it is not given back at the close. */
   giveAway(): void {
     this.#givenAway = true;
+  }
+
+  /** @internal Nobody takes what was given away: the end is closed after all. */
+  takeBack(): void {
+    leaveRole(this.#mine);
   }
 
   /** @internal */

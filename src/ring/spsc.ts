@@ -4,7 +4,16 @@ import { ClosedError, RoleTakenError } from '../errors.js';
 import { Constants, EndCounters, EventCountWords, RecordHeader, SpscHeader } from '../layout.js';
 import { closesWhenCollected } from '../memory/collected.js';
 import { prepareSleep } from '../memory/event-count.js';
-import { checkRoute, departureOf, land, type Ticket, takeOff } from '../memory/flight.js';
+import {
+  checkRoute,
+  departureOf,
+  type Hold,
+  holdOpen,
+  land,
+  type Ticket,
+  takeOff,
+  watchCarrier,
+} from '../memory/flight.js';
 import { checkName } from '../memory/names.js';
 import type { Backend, Segment, SegmentHandle } from '../memory/segment.js';
 import {
@@ -161,13 +170,13 @@ export class SpscRing<Producer = SpscProducer, Consumer = SpscConsumer> implemen
     const ring = SpscRing.#open(segment) as SpscRing;
     try {
       const layout = ring.#layout;
-      const { participant, series } = handle.ticket;
-      const giver = { participant, pid: handle.backend === 'shm' ? handle.pid : pid };
+      const { ticket } = handle;
+      const giver = { ticket, pid: handle.backend === 'shm' ? handle.pid : pid };
       const make = () =>
         role === 'producer' ? new SpscProducer(ring, layout, giver) : new SpscConsumer(ring, layout, giver);
       const end = takeEnd(layout[role], make);
       ring.#ends.add(end);
-      land(segment, { participant, series });
+      land(segment, ticket);
       return { ring, end };
     } catch (error) {
       ring.close();
@@ -183,6 +192,16 @@ export class SpscRing<Producer = SpscProducer, Consumer = SpscConsumer> implemen
   /** @internal The message with that ticket was never sent. */
   land(ticket: Ticket): void {
     land(this.#segment, ticket);
+  }
+
+  /** @internal As of memory/flight.ts. */
+  holdOpen(): () => void {
+    return holdOpen(this.#segment);
+  }
+
+  /** @internal As of memory/flight.ts. */
+  watchCarrier(hold: Hold, lost: () => void): void {
+    watchCarrier(this.#segment, hold, lost);
   }
 
   /** @internal @throws if it cannot go there */

@@ -1,7 +1,7 @@
 // The seam between connections and what carries their bytes: one direction of frames. A frame arrives whole or not at
 // all, in order. Rings carry frames as their records; kernel pipes and sockets put a length before each.
 
-import type { Departure, Route } from '../memory/travel.js';
+import type { Carrier, Departure, Route } from '../memory/travel.js';
 import type { NotYet } from '../wait/condition.js';
 import type { SyncWaitOptions, WaitOptions } from '../wait/options.js';
 
@@ -33,7 +33,7 @@ interface FrameEnd {
 }
 
 /** The sending end of one direction. A wait ends with `EPIPE` when nobody will read any more. */
-export interface FrameSender extends FrameEnd {
+export interface FrameSender extends FrameEnd, Carrier {
   /** In bytes. */
   readonly maxFrameByteLength: number;
   /** Whether the other end is closed or its process gone; a death may be noticed a millisecond late. */

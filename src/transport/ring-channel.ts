@@ -1,10 +1,10 @@
 // Frames as records of SPSC rings: between processes in shared memory, between threads in a SharedArrayBuffer.
 
 import { RingwayError } from '../errors.js';
-import type { Ticket } from '../memory/flight.js';
+import type { Hold, Ticket } from '../memory/flight.js';
 import { describe } from '../memory/names.js';
 import type { Backend, SegmentHandle } from '../memory/segment.js';
-import type { Departure, Route } from '../memory/travel.js';
+import type { Carrier, Departure, Route } from '../memory/travel.js';
 import { SpscRing } from '../ring/spsc.js';
 import type { SpscConsumer } from '../ring/spsc-consumer.js';
 import type { SpscEnd } from '../ring/spsc-end.js';
@@ -67,8 +67,15 @@ abstract class RingFrameEnd<End extends SpscEnd> {
     this.ring.close();
   }
 
-  /** The end is in a message: it stays with us until it is taken from there. */
-  giveAway(): void {
+  /** The end is in a message: it stays with us until it is taken from there, or `carrier` will not get it there. */
+  giveAway(ticket: Ticket, carrier: Carrier | undefined): void {
+    const hold = carrier?.hold?.();
+    if (hold !== undefined) {
+      this.ring.watchCarrier(hold, () => {
+        this.end.takeBack();
+        this.ring.land(ticket);
+      });
+    }
     this.end.giveAway();
     this.ring.close();
   }
@@ -87,6 +94,10 @@ class RingFrameSender extends RingFrameEnd<SpscProducer> implements FrameSender 
     if (now - this.#askedAt < ASK_AGAIN_MS) return false;
     this.#askedAt = now;
     return this.end.peerIsGone();
+  }
+
+  hold(): Hold {
+    return { isLost: () => this.end.peerIsGone(), release: this.ring.holdOpen() };
   }
 
   tryWrite(byteLength: number, writer: FrameWriter): boolean {
@@ -180,7 +191,7 @@ export class RingChannel implements FrameChannel {
     const data = this.#takeOff();
     return {
       data,
-      sent: () => this.#giveAway(),
+      sent: (_, carrier) => this.#giveAway(data, carrier),
       unsent: () => {
         if (data.sender !== undefined) this.sender?.ring.land(data.sender.ticket);
         if (data.receiver !== undefined) this.receiver?.ring.land(data.receiver.ticket);
@@ -190,7 +201,7 @@ export class RingChannel implements FrameChannel {
 
   giveAway(): Handles {
     const data = this.#takeOff();
-    this.#giveAway();
+    this.#giveAway(data, undefined);
     return data;
   }
 
@@ -202,8 +213,9 @@ export class RingChannel implements FrameChannel {
     };
   }
 
-  #giveAway(): void {
-    for (const end of this.#ends()) end.giveAway();
+  #giveAway({ sender, receiver }: Handles, carrier: Carrier | undefined): void {
+    if (sender !== undefined) this.sender?.giveAway(sender.ticket, carrier);
+    if (receiver !== undefined) this.receiver?.giveAway(receiver.ticket, carrier);
   }
 
   #ends(): RingFrameEnd<SpscEnd>[] {
