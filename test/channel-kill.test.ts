@@ -84,16 +84,18 @@ function judge(notes: Notes[]): Judged {
       else nacked.add(entry & ~NACKED);
     }
   }
-  // The victim had one value that it got and could not write down, at most; and one lease, ended or not.
+  // The victim had one value that it got and could not write down, at most; and one lease, which it may have ended if it
+  // had begun to.
   const victim = notes[PRODUCERS.victim] as Notes;
   const took = victim.logged('took').map((entry) => entry & ~AGAIN);
   const held = took.length > victim.read(Note.ended) ? took.at(-1) : undefined;
+  const mayBeDone = victim.read(Note.ending) > victim.read(Note.ended) ? held : undefined;
   let inHand = 0;
   for (const [producer, each] of notes.entries()) {
     const [started, put] = [each.read(Note.putStarted), each.read(Note.put)];
     for (let number = 0; number < put; number++) {
       const id = idOf({ producer, number });
-      if (consumed.has(id) || id === held) continue;
+      if (consumed.has(id) || id === mayBeDone) continue;
       if (++inHand > 1) wrong.push(`${name(id)} is lost`);
     }
     for (const id of consumed.keys()) {

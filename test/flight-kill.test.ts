@@ -1,6 +1,6 @@
 // Ends of connections on their way in a message when its sender or its receiver dies: whoever is at the other end of the
 // one that was sent learns the end of the stream, one receiver gets it at most, and nothing is left.
-import { Connection, EndOfStreamError, Pipe, Queue, Value } from 'ringway';
+import { Connection, EndOfStreamError, Pipe, Queue, type QueueSender, Value } from 'ringway';
 import { describe, expect, it } from 'vitest';
 import { freshName, opening, segmentFiles, useOwnDirectory } from './helpers/directory.js';
 import { announceSeed, Random } from './helpers/random.js';
@@ -99,6 +99,24 @@ describe('an end in a message that nobody receives any more', () => {
     expect(await left.recv()).toBe('here');
   });
 
+  it('of a queue does not count any more: the queue ends, when those that arrived are closed', async () => {
+    const [carrier, remote] = openPipe();
+    const [other, here] = openPipe();
+    const queue = opening(new Queue<number>());
+    const there = await startProcess();
+    await give(there, remote);
+    await carrier.send(queue.sender);
+    await other.send(queue.sender);
+    const arrived = (await here.recv()) as QueueSender<number>;
+    await there.kill();
+    const first = queue.get();
+    await arrived.put(1);
+    expect(await first).toBe(1);
+    const second = rejectionOf(queue.get());
+    arrived.close();
+    expect(await second).toBeInstanceOf(EndOfStreamError);
+  });
+
   it('goes back to its sender if the receiver dies while the message is on its way', async () => {
     const [carrier, remote] = openPipe({ capacity: 4096 });
     const [left, right] = openPipe();
@@ -111,6 +129,20 @@ describe('an end in a message that nobody receives any more', () => {
     expect(right.closed).toBe(false);
     await right.send('here');
     expect(await left.recv()).toBe('here');
+  });
+
+  it('does not move in the middle of a message that was given up: its receiver could not tell', async () => {
+    const [left, right] = openPipe({ capacity: 4096 });
+    await right.sendBytes(new Uint8Array(432)); // With the parts that follow, it leaves no room for a word more.
+    expect(await rejectionOf(right.sendBytes(new Uint8Array(100_000), { timeoutMs: 0 }))).toMatchObject({
+      code: 'ERR_RINGWAY_TIMEOUT',
+    });
+    expect(thrownBy(() => right.handle)).toMatchObject({ code: 'ERR_RINGWAY_STATE' });
+    expect(await left.recvBytes()).toHaveLength(432);
+    expect(await left.poll()).toBe(false); // Takes what has come of it.
+    const moved = opening(Connection.attach<unknown>(right.handle));
+    await moved.send('whole');
+    expect(await left.recv()).toBe('whole');
   });
 
   it('is closed if the message cannot be received, for whatever else is in it', async () => {

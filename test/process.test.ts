@@ -20,6 +20,7 @@ import {
   activeChildren,
   ClosedError,
   currentProcess,
+  EndOfStreamError,
   isMain,
   Lock,
   MpmcRing,
@@ -27,6 +28,7 @@ import {
   Process,
   type ProcessExit,
   parentProcess,
+  Queue,
   RemoteError,
   Semaphore,
   SharedEvent,
@@ -41,6 +43,7 @@ import { inheritedExecArgv } from '../src/process/exec-argv.js';
 import { opening, useOwnDirectory } from './helpers/directory.js';
 import { announceSeed, Random, seed } from './helpers/random.js';
 import { WATCHDOG_MS } from './helpers/remote.js';
+import { rejectionOf } from './helpers/rings.js';
 import { startScript } from './helpers/script.js';
 import type * as Tasks from './programs/process-tasks.js';
 
@@ -266,11 +269,40 @@ describe('a process', () => {
   });
 
   it('starts others, to any depth', async () => {
-    const jobs = opening(MpmcRing.create({ slots: 16, slotByteLength: 64 }));
+    const jobs = opening(new Queue<number[]>());
     await (await Process.spawn(tasks.recurse, [jobs, []])).join();
-    const seen: string[] = [];
-    for (let bytes = jobs.tryPop(); bytes !== null; bytes = jobs.tryPop()) seen.push(Buffer.from(bytes).toString());
-    expect(seen.sort()).toEqual(['[0,0]', '[0,1]', '[0]', '[1,0]', '[1,1]', '[1]', '[]']);
+    jobs.end();
+    const seen: number[][] = [];
+    for await (const path of jobs) seen.push(path);
+    expect(seen.map((path) => JSON.stringify(path)).sort()).toEqual([
+      '[0,0]',
+      '[0,1]',
+      '[0]',
+      '[1,0]',
+      '[1,1]',
+      '[1]',
+      '[]',
+    ]);
+  });
+
+  it('makes queues of its own, for its children and as a result', async () => {
+    const queue = opening(await Process.run(tasks.queueInside, [10]));
+    expect(await queue.get()).toEqual({ value: 90 });
+  });
+
+  it('exits right after a send and a put, and all of it arrives', async () => {
+    for (const byteLength of [10, 100_000]) {
+      const [receiving, sending] = Pipe<Uint8Array | string>({ duplex: false });
+      opening(receiving);
+      const queue = opening(new Queue<Uint8Array | string>());
+      const child = await Process.spawn(tasks.exitsAfterSend, [sending, queue, byteLength]);
+      expect(await child.join()).toEqual({ exitCode: 0, signal: null }); // Before anybody reads.
+      for (const next of [() => receiving.recv(), () => queue.get()]) {
+        expect(((await next()) as Uint8Array).length).toBe(byteLength);
+        expect(await next()).toBe('last');
+      }
+      expect(await rejectionOf(receiving.recv())).toBeInstanceOf(EndOfStreamError);
+    }
   });
 
   it('inherits directory, environment and flags, and has its own where it is told so', async () => {

@@ -841,7 +841,9 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
         ? 'operations are pending'
         : this.#arriving !== undefined
           ? `${this.#arriving.byteLength} bytes of a message have been received in part`
-          : undefined;
+          : this.#mustDrop
+            ? 'it is full of a message that was given up: the other end has to receive first'
+            : undefined;
     if (busy === undefined) return;
     throw new RingwayError(`this end of the connection cannot ${what} while ${busy}`, 'ERR_RINGWAY_STATE');
   }

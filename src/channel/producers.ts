@@ -12,7 +12,7 @@
 
 import { Constants, MpmcHeader, ParticipantCounters, ParticipantEntry, QueueHeader } from '../layout.js';
 import { participantOffset, type Segment } from '../memory/segment.js';
-import type { MpmcSlots } from '../ring/mpmc-slots.js';
+import { MpmcSlots } from '../ring/mpmc-slots.js';
 
 const { senderHere, senderSent } = Constants;
 const IN_FLIGHT_MASK = (1 << Constants.inFlightCountBits) - 1;
@@ -24,15 +24,22 @@ export class Producers {
   readonly #ever: number;
   readonly #changes: number;
   readonly #mine: number;
+  readonly #header: number;
 
   /** @param header - where the queue's header is, in bytes from the segment's start */
   constructor(slots: MpmcSlots, header: number) {
     this.#slots = slots;
+    this.#header = header;
     this.#segment = slots.segment;
     this.#words = slots.segment.words;
     this.#ever = (header + QueueHeader.sendersEver) >> 2;
     this.#changes = (header + QueueHeader.senderChanges) >> 2;
     this.#mine = this.#wordOf(slots.segment.participantId);
+  }
+
+  /** Those of the same queue, as another attachment of this process. */
+  ofAttachment(segment: Segment): Producers {
+    return new Producers(new MpmcSlots(segment), this.#header);
   }
 
   /** This participant has a sender. Call before anything that it comes in place of goes. */

@@ -3,9 +3,9 @@
 import { ClosedError } from '../errors.js';
 import { Constants } from '../layout.js';
 import { closesWhenCollected } from '../memory/collected.js';
-import { departureOf, land } from '../memory/flight.js';
+import { checkRoute, departureOf, land, watchCarrier } from '../memory/flight.js';
 import type { Backend, Segment, SegmentHandle } from '../memory/segment.js';
-import { attachInFlight, makeOver, nameOf } from '../memory/shared-object.js';
+import { attachInFlight, attachSegment, makeOver, nameOf } from '../memory/shared-object.js';
 import { type Departure, type Route, travels } from '../memory/travel.js';
 import type { WaitMode } from '../wait/adaptive-spin.js';
 import { checkAttachedWait, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
@@ -80,15 +80,26 @@ export class QueueSender<T = unknown> implements Disposable {
   /** @internal */
   [travels](route: Route): Departure {
     this.#checkOpen();
-    const departure = departureOf(this.#segment, route, 'QueueSender');
-    this.#body.producers.send();
-    return {
-      ...departure,
-      sent: (to) => {
-        departure.sent(to);
-        if (!this.#hasPut) this.#uncount();
-      },
-    };
+    checkRoute(this.#segment, route);
+    // By an attachment of its own, which counts until this one has arrived: what becomes of others does not matter.
+    const segment = attachSegment(Constants.kindQueue, this.handle, { anyOwner: true });
+    return makeOver(segment, () => {
+      const departure = departureOf(segment, route, 'QueueSender');
+      this.#body.producers.ofAttachment(segment).send();
+      return {
+        ...departure,
+        sent: (_, carrier) => {
+          const hold = carrier?.hold?.();
+          if (hold !== undefined) watchCarrier(segment, hold, departure.unsent);
+          segment.close();
+          if (!this.#hasPut) this.#uncount();
+        },
+        unsent: () => {
+          departure.unsent();
+          segment.close();
+        },
+      };
+    });
   }
 
   /** Whether this sender was closed. */

@@ -1,7 +1,7 @@
 // A child process that runs a task: how it is started, waited for and ended. What goes on in the child is in boot.ts.
 
 import type { Readable, Writable } from 'node:stream';
-import { arrive } from '../channel/arrivals.js';
+import { arrive, Receiving } from '../channel/arrivals.js';
 import { structuredCodec as codec } from '../codec/structured.js';
 import { ClosedError, RemoteError, RingwayError } from '../errors.js';
 import { describe } from '../memory/names.js';
@@ -199,7 +199,7 @@ export class Process<Args extends unknown[] = never> implements AsyncDisposable 
       );
     }
     try {
-      const value = codec.decode(message.bytes, 0, message.bytes.length, arrive, true);
+      const value = new Receiving().decode(codec, message.bytes, 0, message.bytes.length, true);
       if (message.kind === Message.result) return value;
       throw new RemoteError(`task ${describe(name)} failed in ${this.#label}: ${errorInWords(value)}`, value);
     } finally {

@@ -30,6 +30,7 @@ export const Note = {
   stop: 11,
   wrong: 12,
   attached: 13,
+  ending: 14,
   logs: 16,
 } as const;
 
@@ -129,6 +130,7 @@ async function takeAll(queue: Queue<Item>, notes: Notes, nackEvery: number): Pro
 }
 
 function endLease(lease: QueueLease<Item>, notes: Notes, id: number, nacked: boolean): void {
+  notes.count(Note.ending);
   if (nacked) lease.nack();
   else lease.ack();
   notes.log('ended', nacked ? id | NACKED : id);

@@ -10,6 +10,8 @@ import {
   MpmcRing,
   Process,
   parentProcess,
+  Queue,
+  type QueueSender,
   Semaphore,
   type SharedEvent,
   task,
@@ -102,14 +104,45 @@ export const sendsAndExits = task(import.meta, 'sendsAndExits', async (words: Co
   process.exit(0);
 });
 
-export const recurse = task(import.meta, 'recurse', async (jobs: MpmcRing, path: number[]): Promise<void> => {
-  await jobs.push(Buffer.from(JSON.stringify(path)));
+export const recurse = task(import.meta, 'recurse', async (jobs: Queue<number[]>, path: number[]): Promise<void> => {
+  await jobs.put(path);
   if (path.length === 2) return;
   for (let i = 0; i < 2; i++) {
     const child: Process = await Process.spawn(recurse, [jobs, [...path, i]]);
     await child.join();
   }
 });
+
+export const queueInside = task(import.meta, 'queueInside', async (values: number) => {
+  const queue = new Queue<{ value: number }>({ maxSize: values });
+  for (let value = 0; value < values; value++) await queue.put({ value });
+  const [jobs, results] = [new Queue<number>(), new Queue<number>()];
+  const child = await Process.spawn(doubling, [jobs, results.sender]);
+  for (let i = 0; i < values; i++) await jobs.put((await queue.get()).value);
+  jobs.end();
+  let sum = 0;
+  for await (const result of results) sum += result;
+  await child.join();
+  await queue.put({ value: sum });
+  return queue;
+});
+
+const doubling = task(import.meta, 'doubling', async (jobs: Queue<number>, results: QueueSender<number>) => {
+  for await (const job of jobs) await results.put(job * 2);
+  results.close();
+});
+
+export const exitsAfterSend = task(
+  import.meta,
+  'exitsAfterSend',
+  async (conn: Connection<Uint8Array | string, never>, queue: Queue<Uint8Array | string>, byteLength: number) => {
+    await conn.send(new Uint8Array(byteLength).fill(7));
+    await conn.send('last');
+    await queue.put(new Uint8Array(byteLength).fill(7));
+    await queue.put('last');
+    process.exit(0);
+  },
+);
 
 export const laterTimer = task(import.meta, 'laterTimer', (done: SharedEvent) => {
   setTimeout(() => done.set(), 20);
