@@ -8,7 +8,7 @@
 //   The payload follows: at 8, or at 16 in a first frame. Its length is what is left of the frame.
 
 import { RingwayError } from '../errors.js';
-import { freshMemory } from '../memory/fresh.js';
+import { newBytes } from '../memory/new-bytes.js';
 
 /** What a frame is. A message of which the sender gave up in the middle ends with `dropped` and never arrives. */
 export const FrameKind = { whole: 1, first: 2, more: 3, dropped: 4 } as const;
@@ -89,7 +89,7 @@ export class Arriving {
 
 function allocate(byteLength: number): Uint8Array {
   try {
-    return freshMemory(byteLength);
+    return newBytes(byteLength);
   } catch (cause) {
     throw new RingwayError(`there is no memory for a message of ${byteLength} bytes`, 'ENOMEM', { cause });
   }
