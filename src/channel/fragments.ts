@@ -8,7 +8,7 @@
 //   The payload follows: at 8, or at 16 in a first frame. Its length is what is left of the frame.
 
 import { RingwayError } from '../errors.js';
-import { freshMemory } from '../memory/fresh.js';
+import { newBytes } from '../memory/new-bytes.js';
 
 /** What a frame is. A message of which the sender gave up in the middle ends with `dropped` and never arrives. */
 export const FrameKind = { whole: 1, first: 2, more: 3, dropped: 4 } as const;
@@ -42,8 +42,11 @@ export function readTotal(memory: Uint8Array, byteOffset: number): number {
   return total[0];
 }
 
-/** Of a longer message this much is allocated at first, and more only as it arrives: a length is only announced. */
-const BELIEVED_BYTES = 64 * 2 ** 20;
+/**
+ * Announced lengths are believed up to this: more is allocated only as it arrives. 64 MiB and what a value has around them are
+ * allocated at once.
+ */
+const BELIEVED_BYTES = 96 * 2 ** 20;
 /** How many times as much each time. What has come is copied then. */
 const GROWTH = 4;
 
@@ -57,7 +60,7 @@ export class Arriving {
   constructor(kind: MessageKind, byteLength: number) {
     this.kind = kind;
     this.byteLength = byteLength;
-    this.#bytes = allocate(byteLength < 2 * BELIEVED_BYTES ? byteLength : BELIEVED_BYTES);
+    this.#bytes = allocate(Math.min(byteLength, BELIEVED_BYTES));
   }
 
   get complete(): boolean {
@@ -89,7 +92,7 @@ export class Arriving {
 
 function allocate(byteLength: number): Uint8Array {
   try {
-    return freshMemory(byteLength);
+    return newBytes(byteLength);
   } catch (cause) {
     throw new RingwayError(`there is no memory for a message of ${byteLength} bytes`, 'ENOMEM', { cause });
   }
