@@ -4,6 +4,8 @@ import { broadcastRoundTrip, broadcastStream, publishing } from './broadcast-end
 import { ipcRoundTrip, ipcStream, socketRoundTrip, socketStream } from './kernel-ends.js';
 import type { Spec } from './meter.js';
 import { mpmcStream } from './mpmc-ends.js';
+import { forkRoundTrip, forkStream, memcpy, pipeLarge, pipeRoundTrip, pipeStream, socketLarge } from './pipe-ends.js';
+import { ipcObjects, queueAwait, queueSync, queueTry } from './queue-ends.js';
 import { recordStream } from './record-ends.js';
 import { awaiting, park, spin, stream } from './ring-ends.js';
 
@@ -34,6 +36,23 @@ const programs: Record<string, (spec: Spec) => void | Promise<void>> = {
   'broadcast-stream': broadcastStream,
   'socket-stream': socketStream,
   'ipc-stream': ipcStream,
+  'ipc-objects': ipcObjects,
+  'queue-try': queueTry,
+  'queue-await': queueAwait,
+  'queue-sync': queueSync,
+  'shm-echo': pipeRoundTrip,
+  'shm-echo-sync': pipeRoundTrip,
+  'unix-echo': pipeRoundTrip,
+  'fork-echo': forkRoundTrip,
+  'shm-objects': pipeStream,
+  'shm-objects-sync': pipeStream,
+  'unix-objects': pipeStream,
+  'fork-objects': forkStream,
+  'shm-large': pipeLarge,
+  'shm-large-sync': pipeLarge,
+  'unix-large': pipeLarge,
+  'socket-large': socketLarge,
+  'memcpy-large': memcpy,
 };
 
 const spec = JSON.parse(process.argv[2]) as Spec;

@@ -1,4 +1,5 @@
-// What is compared. A contender is a program for two processes, in bench/child.ts (Node) or bench/peer.cpp (C++); other
+// What is compared. A contender is a program for two processes, in bench/child.ts (Node), bench/peer.cpp (C++) or bench/python_queue.py
+// (Python); other
 // people's queues are programs for two threads, in bench/queues.cpp.
 //
 // Every contender writes each message as a whole and reads it as a whole, on the same processor as its calls. Exceptions:
@@ -10,7 +11,7 @@ import { ATOMIC_QUEUE, BOOST, CONCURRENT_QUEUE, type Library, READER_WRITER_QUEU
 export interface Contender {
   /** In tables. */
   readonly label: string;
-  readonly language: 'C++' | 'Node';
+  readonly language: 'C++' | 'Node' | 'Python';
   readonly program: string;
   /** Both ends take a processor all the time. */
   readonly spins?: true;
@@ -19,7 +20,7 @@ export interface Contender {
   /** The first process starts the second one. */
   readonly forks?: true;
   /** What passes the messages; a ring for one producer and one consumer by default. */
-  readonly through?: 'mpmc' | 'records' | 'broadcast' | 'broadcast-overwrite' | Library;
+  readonly through?: 'mpmc' | 'queue' | 'records' | 'broadcast' | 'broadcast-overwrite' | Library;
   /** Sizes it runs with; all by default. */
   readonly only?: readonly number[];
 }
@@ -104,6 +105,15 @@ const publishing = (through: 'broadcast' | 'broadcast-overwrite'): readonly Cont
   node('along-64', '64 subscribers, read all the time', { spins: true, through }),
 ];
 
+/** Objects of four fields, one way, and what they are compared with. */
+export const OBJECTS: readonly Contender[] = [
+  { label: "Python's multiprocessing.Queue (put, get)", language: 'Python', program: 'queue', forks: true },
+  node('ipc-objects', 'child_process, advanced', { forks: true }),
+  node('queue-try', 'queue, spinning (tryPut, tryGet)', { spins: true, through: 'queue' }),
+  node('queue-await', 'queue (await put, for await)', { through: 'queue' }),
+  node('queue-sync', 'queue (putSync, getSync)', { through: 'queue' }),
+];
+
 /** What publishing costs, by what publishers do when a subscriber is slow. */
 export const PUBLISHING = { block: publishing('broadcast'), overwrite: publishing('broadcast-overwrite') } as const;
 
@@ -122,4 +132,32 @@ export const BROADCAST_STREAMS: readonly Contender[] = [
   cpp('stream', 'SPSC ring in C++ (tryPush, drain)', { spins: true }),
   node('drain', 'SPSC ring (tryPush, drain)', { spins: true }),
   node('broadcast-stream', 'broadcast (tryPublish, drain)', { spins: true, through: 'broadcast' }),
+];
+
+/** There and back between two processes: a small object. */
+export const OBJECT_ROUND_TRIPS: readonly Contender[] = [
+  node('shm-echo', "Pipe 'shm', async", { forks: true }),
+  node('shm-echo-sync', "Pipe 'shm', Sync", { forks: true }),
+  node('unix-echo', "Pipe 'unix', async", { forks: true }),
+  node('fork-echo', 'child_process, json', { forks: true }),
+];
+
+/** One way: small objects. */
+export const OBJECT_STREAMS: readonly Contender[] = [
+  node('shm-objects', "Pipe 'shm', async", { forks: true }),
+  node('shm-objects-sync', "Pipe 'shm', Sync", { forks: true }),
+  node('unix-objects', "Pipe 'unix', async", { forks: true }),
+  node('fork-objects', 'child_process, json', { forks: true }),
+];
+
+/** Of the typed array that goes one way. */
+export const LARGE_BYTE_LENGTH = 64 * 2 ** 20;
+
+/** One way: a typed array of many bytes, and an acknowledgement. */
+export const LARGE_VALUES: readonly Contender[] = [
+  node('memcpy-large', 'memcpy in one process (Uint8Array.set)', { alone: true }),
+  node('shm-large', "Pipe 'shm', async", { forks: true }),
+  node('shm-large-sync', "Pipe 'shm', Sync", { forks: true }),
+  node('unix-large', "Pipe 'unix', async", { forks: true }),
+  node('socket-large', 'unix socket (net)'),
 ];

@@ -1,11 +1,13 @@
 // The project's goals, as met or missed.
 
 import type { IdleResult } from './idle.js';
+import type { PipeResult } from './pipe.js';
 import type { RecoveryResult } from './recovery.js';
 import { figures, printTable } from './report.js';
 import { AT_ONCE, type RpcResult, rpcRatio } from './rpc.js';
 import { ratio, type Shown, slicesOf } from './shown.js';
 import type { StartupResult } from './startup.js';
+import { OPERATIONS, type SyncResult } from './sync.js';
 
 /** What was measured; a section that was left out has nothing here. */
 export interface Measured {
@@ -14,11 +16,14 @@ export interface Measured {
   streams: Map<number, Shown>;
   queues?: Shown;
   records?: Shown;
+  objects?: Shown;
   publishing: { block?: Shown; overwrite?: Shown };
   rpc?: readonly RpcResult[];
+  pipe?: PipeResult;
   recovery?: readonly RecoveryResult[];
   idle?: IdleResult[];
   startup?: StartupResult;
+  sync?: SyncResult;
 }
 
 /** Goals of sections that were left out are not shown. */
@@ -37,7 +42,7 @@ export function printGoals(measured: Measured): void {
     return ratio(slicesOf(shown, 'Node', program), slicesOf(shown, 'C++', to));
   };
   const speed = (shown: Shown | undefined, program: string, to: string) => 1 / time(shown, program, to);
-  const { roundTrips, streams, queues, records, publishing, recovery, idle, startup } = measured;
+  const { roundTrips, streams, queues, records, objects, publishing, pipe, recovery, idle, startup, sync } = measured;
 
   const bounced = time(roundTrips.get(64), 'spin', 'bounce');
   goal('round trip, 64 bytes, spinning, to one word bouncing', bounced, true, 1.6, 'x');
@@ -53,6 +58,11 @@ export function printGoals(measured: Measured): void {
   goal('many to many, 64 bytes, 16 at once, speed to the same', batches('concurrentqueue'), false, 1, 'x');
   const bulk = batches('concurrentqueue-16');
   goal('many to many, 64 bytes, 16 at once, speed to the same with 16 at once', bulk, false, 1, 'x');
+  const toObjects = (language: 'Python' | 'Node', program: string) => {
+    return 1 / ratio(slicesOf(objects, 'Node', 'queue-await'), slicesOf(objects, language, program));
+  };
+  goal("objects through a queue, speed to Python's", toObjects('Python', 'queue'), false, 10, 'x');
+  goal('objects through a queue, speed to child_process', toObjects('Node', 'ipc-objects'), false, 20, 'x');
   for (const onSlow of ['block', 'overwrite'] as const) {
     for (const when of ['after', 'along'] as const) {
       const shown = publishing[onSlow];
@@ -64,6 +74,28 @@ export function printGoals(measured: Measured): void {
   for (const atOnce of AT_ONCE) {
     const faster = rpcRatio(measured.rpc, 'net', atOnce);
     goal(`calls in another process, ${atOnce} at once, speed to a unix socket`, faster, false, 5, 'x');
+  }
+  for (const name of OPERATIONS) goal(`${name}, uncontended`, sync?.uncontendedNs[name] ?? NaN, true, 100, 'ns');
+  goal('a lock from process to process, to a robust mutex', sync?.handOverToMutex ?? NaN, true, 1.5, 'x');
+  goal("Lock, speed to Python's", sync?.lockToPython ?? NaN, false, 10, 'x');
+  goal("Value.add, speed to Python's with its lock", sync?.valueToPython ?? NaN, false, 10, 'x');
+  const pipeTime = (shown: Shown | undefined, program: string, to: string) => {
+    return ratio(slicesOf(shown, 'Node', program), slicesOf(shown, 'Node', to));
+  };
+  for (const [how, program] of [
+    ['async', 'shm-echo'],
+    ['Sync', 'shm-echo-sync'],
+  ]) {
+    const toFork = pipeTime(pipe?.roundTrips, program, 'fork-echo');
+    goal(`round trip of a small object, ${how}, to child_process`, toFork, true, 0.1, 'x');
+  }
+  for (const [how, program] of [
+    ['async', 'shm-large'],
+    ['Sync', 'shm-large-sync'],
+  ]) {
+    const largeSpeed = (to: string) => 1 / pipeTime(pipe?.large, program, to);
+    goal(`a typed array of 64 MiB, ${how}, speed to memcpy`, largeSpeed('memcpy-large'), false, 0.7, 'x');
+    goal(`a typed array of 64 MiB, ${how}, speed to a unix socket`, largeSpeed('socket-large'), false, 5, 'x');
   }
   for (const { label, medianMs } of recovery ?? [{ label: '', medianMs: NaN }]) {
     goal(`going on after a SIGKILL, median: ${label}`, medianMs, true, 50, 'ms');

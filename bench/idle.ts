@@ -3,7 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { SpscRing } from 'ringway';
+import { Pipe, SpscRing } from 'ringway';
 import { keep } from './pair.js';
 import { figures, printTable } from './report.js';
 
@@ -18,7 +18,7 @@ const CHILD = fileURLToPath(new URL('idle-child.js', import.meta.url));
 
 interface Idler {
   label: string;
-  mode: 'nothing' | 'await' | 'sync';
+  mode: 'nothing' | 'await' | 'sync' | 'recv';
   /** A live process holds the other end. */
   peer: boolean;
 }
@@ -29,19 +29,26 @@ const IDLERS: readonly Idler[] = [
   { label: 'await pop(), no producer yet', mode: 'await', peer: false },
   { label: 'popSync(), producer alive', mode: 'sync', peer: true },
   { label: 'popSync(), no producer yet', mode: 'sync', peer: false },
+  { label: "await recv() on a Pipe 'shm', other end alive", mode: 'recv', peer: true },
 ];
 
 /** All at the same time: they are idle. */
 export async function measureIdle(settleMs: number, measureMs: number): Promise<IdleResult[]> {
-  const rings: SpscRing[] = [];
+  const held: { close(): void }[] = [];
   const children: ChildProcess[] = [];
   const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
   try {
     for (const { mode, peer } of IDLERS) {
+      if (mode === 'recv') {
+        const [ours, theirs] = Pipe({ transport: 'shm' });
+        held.push(ours);
+        children.push(await startIdler(mode, theirs.handle));
+        continue;
+      }
       const ring = SpscRing.create({ capacity: 4096, backend: 'shm' });
-      rings.push(ring);
+      held.push(ring);
       if (peer) ring.producer();
-      children.push(await startIdler(mode, ring));
+      children.push(await startIdler(mode, ring.handle));
     }
     await sleep(settleMs); // Sleeps grow longer until they are a second each.
     const from = children.map(usageOf);
@@ -64,13 +71,13 @@ export async function measureIdle(settleMs: number, measureMs: number): Promise<
     return results;
   } finally {
     for (const child of children) child.kill('SIGKILL');
-    for (const ring of rings) ring.close();
+    for (const object of held) object.close();
   }
 }
 
-function startIdler(mode: string, ring: SpscRing): Promise<ChildProcess> {
+function startIdler(mode: string, handle: object): Promise<ChildProcess> {
   const child = keep(
-    spawn(process.execPath, [CHILD, mode, JSON.stringify(ring.handle)], { stdio: ['ignore', 'pipe', 'pipe'] }),
+    spawn(process.execPath, [CHILD, mode, JSON.stringify(handle)], { stdio: ['ignore', 'pipe', 'pipe'] }),
   );
   return new Promise((resolve, reject) => {
     let stderr = '';

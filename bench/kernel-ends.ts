@@ -1,13 +1,13 @@
 // The ends of what Node offers without shared memory: a unix socket (net) and the channel of child_process.
 
-import { type ChildProcess, fork } from 'node:child_process';
+import { type ChildProcess, fork, type SerializationType } from 'node:child_process';
 import { connect, createServer, type Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { deliver, type EndReport, measureAsync, now, ns, Served, type Spec, Usage, Windows } from './meter.js';
 import { fill, MEASURE, Payload, read, STOP, wordsOf } from './payload.js';
 
 /** Calls `onMessage` for each message of a byte stream. */
-function splitter(byteLength: number, onMessage: (words: Float64Array, from: number) => void) {
+export function splitter(byteLength: number, onMessage: (words: Float64Array, from: number) => void) {
   const inbox = Payload.of(byteLength);
   const wordCount = byteLength / 8;
   let filled = 0;
@@ -32,7 +32,7 @@ function splitter(byteLength: number, onMessage: (words: Float64Array, from: num
   };
 }
 
-async function openSocket(spec: Spec): Promise<Socket> {
+export async function openSocket(spec: Spec): Promise<Socket> {
   if (spec.side === 'second') {
     return new Promise((resolve) => {
       const server = createServer((socket) => {
@@ -138,10 +138,13 @@ interface Results {
 }
 
 /** The first end starts the second one; it ends when the channel does. */
-function forkPeer(spec: Spec): { child: ChildProcess; results: Promise<Results> } {
+export function forkPeer(
+  spec: Spec,
+  serialization: SerializationType,
+): { child: ChildProcess; results: Promise<Results> } {
   const program = fileURLToPath(new URL('child.js', import.meta.url));
   const child = fork(program, [JSON.stringify({ ...spec, side: 'second' })], {
-    serialization: 'advanced',
+    serialization,
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
   const results = new Promise<Results>((resolve, reject) => {
@@ -153,7 +156,7 @@ function forkPeer(spec: Spec): { child: ChildProcess; results: Promise<Results> 
   return { child, results };
 }
 
-function sendToParent(message: unknown, callback: () => void = () => {}): void {
+export function sendToParent(message: unknown, callback: () => void = () => {}): void {
   process.send?.(message, undefined, undefined, callback);
 }
 
@@ -171,7 +174,7 @@ export async function ipcRoundTrip(spec: Spec): Promise<void> {
     });
     return;
   }
-  const { child, results } = forkPeer(spec);
+  const { child, results } = forkPeer(spec, 'advanced');
   let answered = () => {};
   child.on('message', (message) => {
     if (!(message instanceof Uint8Array)) return;
@@ -194,12 +197,28 @@ export async function ipcRoundTrip(spec: Spec): Promise<void> {
 /** Messages handed to the channel and not yet written by it. */
 const IN_FLIGHT = 64;
 
-export async function ipcStream(spec: Spec): Promise<void> {
+export function ipcStream(spec: Spec): Promise<void> {
+  const payload = Payload.of(spec.byteLength);
+  const write = (first: number) => {
+    payload.write(first);
+    return payload.bytes;
+  };
+  return ipcStreamOf(spec, write, (message: Uint8Array) => {
+    const words = wordsOf(message);
+    return read(words, 0, words.length);
+  });
+}
+
+/** A stream of messages that `make` makes of their numbers, and `firstOf` reads them from. */
+export async function ipcStreamOf<Message extends object>(
+  spec: Spec,
+  make: (first: number) => Message,
+  firstOf: (message: Message) => number,
+): Promise<void> {
   if (spec.side === 'second') {
     const windows = new Windows(spec);
-    process.on('message', (message: Uint8Array) => {
-      const words = wordsOf(message);
-      if (windows.count(read(words, 0, words.length))) {
+    process.on('message', (message: Message) => {
+      if (windows.count(firstOf(message))) {
         windows.cut();
         return;
       }
@@ -207,15 +226,13 @@ export async function ipcStream(spec: Spec): Promise<void> {
     });
     return;
   }
-  const { child, results } = forkPeer(spec);
-  const payload = Payload.of(spec.byteLength);
+  const { child, results } = forkPeer(spec, 'advanced');
   let sequence = 0;
   let inFlight = 0;
   let written = () => {};
   const send = (first: number) => {
-    payload.write(first);
     inFlight++;
-    child.send(payload.bytes, () => {
+    child.send(make(first), () => {
       inFlight--;
       written();
     });

@@ -8,6 +8,7 @@ import {
   BROADCAST_STREAMS,
   BYTE_LENGTHS,
   type Contender,
+  OBJECTS,
   PUBLISHING,
   QUEUES,
   RECORDS,
@@ -17,7 +18,8 @@ import {
 } from './contenders.js';
 import { type Measured, printGoals } from './goals.js';
 import { measureIdle } from './idle.js';
-import { endAll, processors, runSlice, type Slice, type Timing } from './pair.js';
+import { endAll, hasPython, processors, runSlice, type Slice, type Timing } from './pair.js';
+import { measurePipe } from './pipe.js';
 import { buildQueues, isInstalled } from './queues.js';
 import { measureRecovery } from './recovery.js';
 import {
@@ -34,6 +36,7 @@ import {
 import { measureRpc } from './rpc.js';
 import { known, middles, perMessage, ratio, type Shown, slicesOf } from './shown.js';
 import { measureStartup } from './startup.js';
+import { measureSync } from './sync.js';
 
 const SECTIONS = [
   'roundtrip',
@@ -41,8 +44,11 @@ const SECTIONS = [
   'records',
   'mpmc',
   'broadcast',
+  'queue',
   'codec',
   'rpc',
+  'sync',
+  'pipe',
   'recovery',
   'idle',
   'startup',
@@ -253,12 +259,37 @@ function printPublishing(onSlow: string, shown: Shown, neighbours: number): void
   );
 }
 
+function printObjects(shown: Shown, neighbours: number): void {
+  const rows = [...shown].map(([{ label }, all]) => {
+    const slices = all.filter((slice) => slice !== undefined);
+    if (slices.length === 0) return [label, ...Array.from({ length: 7 }, () => 'failed')];
+    const perNs = known(middles(all)).map((ps) => ps / 1e3);
+    const { cpuNs, switches } = perMessage(slices);
+    const to = [slicesOf(shown, 'Python', 'queue'), slicesOf(shown, 'Node', 'ipc-objects')];
+    return [
+      label,
+      duration(median(perNs)),
+      range(perNs),
+      figures(1e3 / median(perNs)),
+      ...to.map((other) => times(1 / ratio(all, other))),
+      duration(cpuNs),
+      figures(switches),
+    ];
+  });
+  printTable(
+    `### One way, objects { id, name, ok, ts } (${neighboursText(neighbours)})`,
+    ['', 'an object', 'slices', 'million/s', "speed to Python's", 'to child_process', 'CPU', 'sleeps'],
+    rows,
+  );
+}
+
 /** Under tables that have both. */
 const BETWEEN_THREADS = '\nRings are between two processes, the other queues between two threads of one.';
 
 const libraryOf = ({ through }: Contender) => (typeof through === 'object' ? through : undefined);
 
 const isPresent = (contender: Contender) => {
+  if (contender.language === 'Python') return hasPython();
   const library = libraryOf(contender);
   return library === undefined || isInstalled(library);
 };
@@ -321,8 +352,19 @@ async function main(): Promise<void> {
     await run(BROADCAST_ROUND_TRIPS, printRoundTrips.bind(undefined, 'Round trip, broadcast', SMALL_BYTE_LENGTH));
     await run(BROADCAST_STREAMS, printBroadcastStreams);
   }
+  if (sections.has('queue')) {
+    if (!hasPython()) console.log('\nThere is no python3: its queue is left out');
+    measured.objects = await run(OBJECTS, printObjects);
+  }
   if (sections.has('codec')) await measureCodec(plan.benchMs);
   if (sections.has('rpc')) measured.rpc = await measureRpc(plan.rounds, 2 * plan.warmupMs, 2 * plan.measureMs);
+  if (sections.has('sync')) measured.sync = await measureSync(plan.rounds, plan.measureMs);
+  if (sections.has('pipe')) {
+    measured.pipe = await measurePipe((contenders, byteLength, factor) => {
+      const { warmupMs, measureMs } = plan;
+      return runRounds(contenders, byteLength, { ...plan, warmupMs: factor * warmupMs, measureMs: factor * measureMs });
+    });
+  }
   if (sections.has('recovery')) measured.recovery = await measureRecovery(plan.kills);
   if (sections.has('idle')) {
     measured.idle = await measureIdle(plan.idleSettleMs, plan.idleMs);

@@ -3,7 +3,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { BroadcastRing, MpmcRing, SpscRing } from 'ringway';
+import { BroadcastRing, MpmcRing, Queue, SpscRing } from 'ringway';
 import { pathOf } from '#ringway/memory/names.js';
 import type { Contender } from './contenders.js';
 import type { EndReport, Spec } from './meter.js';
@@ -38,6 +38,7 @@ const RECORDS_CAPACITY = 1 << 18;
 /** Of broadcast rings: BURST and BURSTS_IN_A_LAP in broadcast-ends.ts go with it. */
 const BROADCAST = { slots: 1024, maxPublishers: 2, maxSubscribers: 64 };
 const CHILD = fileURLToPath(new URL('child.js', import.meta.url));
+const PYTHON_PROGRAM = fileURLToPath(new URL('../../../bench/python_queue.py', import.meta.url));
 const PEER = fileURLToPath(new URL('../../Release/ringway_bench_peer', import.meta.url));
 /** Messages of the kernel's transports come in bursts, which windows must be longer than. */
 const WINDOW_MS = { spinning: 1, sleeping: 20 };
@@ -125,6 +126,8 @@ function createRing({ through }: Contender, byteLength: number) {
   switch (through) {
     case 'mpmc':
       return MpmcRing.create({ slots: SLOTS, slotByteLength: byteLength, backend });
+    case 'queue':
+      return new Queue({ backend });
     case 'records':
       return SpscRing.create({ capacity: RECORDS_CAPACITY, record: Quote, backend });
     case 'broadcast':
@@ -135,6 +138,9 @@ function createRing({ through }: Contender, byteLength: number) {
       return SpscRing.create({ capacity: capacityFor(byteLength), backend });
   }
 }
+
+/** Whether there is a Python to be compared with. */
+export const hasPython = () => spawnSync('python3', ['--version']).status === 0;
 
 let sockets = 0;
 
@@ -160,7 +166,9 @@ export async function runSlice(contender: Contender, byteLength: number, timing:
       const program =
         contender.language === 'Node'
           ? [process.execPath, CHILD, JSON.stringify(spec)]
-          : [isQueue ? QUEUES : PEER, contender.program, side, ...numbers, ...files];
+          : contender.language === 'Python'
+            ? ['python3', PYTHON_PROGRAM, JSON.stringify(spec)]
+            : [isQueue ? QUEUES : PEER, contender.program, side, ...numbers, ...files];
       const [command, ...args] = [...pin, ...program];
       return await runProcess(command, args, limitMs, failed.signal);
     } catch (error) {

@@ -10,7 +10,7 @@ export type Slices = readonly (Slice | undefined)[];
 export type Shown = ReadonlyMap<Contender, Slices>;
 
 /** Those of the first contender of that language and program; none if it was left out. */
-export function slicesOf(shown: Shown | undefined, language: 'C++' | 'Node', program: string): Slices {
+export function slicesOf(shown: Shown | undefined, language: Contender['language'], program: string): Slices {
   const found = [...(shown ?? [])].find(([contender]) => {
     return contender.language === language && contender.program === program;
   });

@@ -2,8 +2,7 @@
    it, looks at all others, and keeps them or withdraws; writes, reads, finishes and frees. Who owns a slot is what mpmc.pml
    shows: here the writer of a message is its first reader, and the next one comes when that one is killed.
 
-   Checked: no block is two messages' at once; a message that is read has its blocks, and a small one has none; no process
-   waits for another one for ever. Between any two steps a process may be killed (KILLS): its slot is given back as that of a
+   Checked: no block is two messages' at once; a message that is read has its blocks, and a small one has none. Between any two steps a process may be killed (KILLS): its slot is given back as that of a
    writer or a reader, and nothing else is repaired. One that is stopped for ever is one that is killed and not recovered.
    BREAK_... leaves out one rule. Memory is sequentially consistent. scripts/model.mjs runs the configurations. */
 #ifndef N

@@ -5,6 +5,8 @@
 // Everything here belongs to one environment (the main thread or one worker) and runs on its thread, but for the
 // reactor's threads, which only touch the reactor and the thread-safe function.
 #include <node_api.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstdlib>
@@ -592,6 +594,20 @@ std::pair<std::byte*, size_t> bytesOf(napi_env env, const Arguments<4>& argument
   return {static_cast<std::byte*>(data) + offset, wanted};
 }
 
+// useLargePages(bytes): a hint, for memory that nobody has written to
+napi_value useLargePages(napi_env env, napi_callback_info info) {
+  const Arguments<1> arguments(env, info);
+  size_t length = 0;
+  void* data = nullptr;
+  if (napi_get_typedarray_info(env, arguments[0], nullptr, &length, &data, nullptr, nullptr) != napi_ok) return nullptr;
+  // Whole pages inside, since what lies around them is not ours to advise on.
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto start = (reinterpret_cast<uintptr_t>(data) + page - 1) & ~(page - 1);
+  const auto end = (reinterpret_cast<uintptr_t>(data) + length) & ~(page - 1);
+  if (start < end) madvise(reinterpret_cast<void*>(start), end - start, MADV_HUGEPAGE);
+  return nullptr;
+}
+
 // readDescriptor(fd, bytes, byteOffset, byteLength) -> how many were read, 0 at the end | -errno
 napi_value readDescriptor(napi_env env, napi_callback_info info) {
   const Arguments<4> arguments(env, info);
@@ -756,9 +772,18 @@ napi_value layout(napi_env env, napi_callback_info) {
       RINGWAY_FIELD(BarrierHeader, ended),
       RINGWAY_FIELD(BarrierHeader, broken),
       {"BarrierHeader", "arrivals", sizeof(BarrierHeader)},
+      RINGWAY_FIELD(ConditionHeader, left),
+      RINGWAY_FIELD(ConditionHeader, nextRow),
+      RINGWAY_FIELD(ConditionHeader, rowsEver),
+      {"ConditionHeader", "rows", sizeof(ConditionHeader)},
+      RINGWAY_FIELD(WaitingRow, counts),
+      RINGWAY_FIELD(WaitingRow, notified),
+      {"WaitingRow", "next", sizeof(WaitingRow)},
       RINGWAY_FIELD(ValueHeader, cell),
+      RINGWAY_FIELD(ValueHeader, lock),
       {"ValueHeader", "copies", sizeof(ValueHeader)},
       RINGWAY_FIELD(SharedArrayHeader, length),
+      RINGWAY_FIELD(SharedArrayHeader, lock),
       {"SharedArrayHeader", "elements", sizeof(SharedArrayHeader)},
       RINGWAY_FIELD(RecordHeader, byteLength),
       RINGWAY_FIELD(RecordHeader, flags),
@@ -843,6 +868,7 @@ napi_value layout(napi_env env, napi_callback_info) {
       {"Constants", "kindLock", static_cast<size_t>(Kind::lock)},
       {"Constants", "kindEvent", static_cast<size_t>(Kind::event)},
       {"Constants", "kindBarrier", static_cast<size_t>(Kind::barrier)},
+      {"Constants", "kindCondition", static_cast<size_t>(Kind::condition)},
       {"Constants", "kindValue", static_cast<size_t>(Kind::value)},
       {"Constants", "kindSharedMemory", static_cast<size_t>(Kind::sharedMemory)},
       {"Constants", "kindSharedArray", static_cast<size_t>(Kind::sharedArray)},
@@ -891,6 +917,7 @@ napi_value layout(napi_env env, napi_callback_info) {
       {"Constants", "brokeAction", static_cast<size_t>(BreakCause::action)},
       {"Constants", "brokeDied", static_cast<size_t>(BreakCause::died)},
       {"Constants", "brokeClosed", static_cast<size_t>(BreakCause::closed)},
+      {"Constants", "noticeShift", kNoticeShift},
       {"Constants", "valueCopyBits", kValueCopyBits},
       {"Constants", "maxSharedByteLength", kMaxSharedByteLength},
       {"Constants", "paddingFlag", kPaddingFlag},
@@ -952,6 +979,7 @@ napi_value initialise(napi_env env, napi_value exports) {
                     {"adoptDescriptor", adoptDescriptor},
                     {"closeDescriptor", closeDescriptor},
                     {"shutdownDescriptor", shutdownDescriptor},
+                    {"useLargePages", useLargePages},
                     {"readDescriptor", readDescriptor},
                     {"writeDescriptor", writeDescriptor},
                     {"waitDescriptor", waitDescriptor},

@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const PACKED_LIMIT_KIB = 512;
+const PACKED_LIMIT_KIB = 1024;
 const PROGRAM_TIMEOUT_MS = 60_000; // A watchdog: the programs take about a second.
 
 const folder = mkdtempSync(join(tmpdir(), 'ringway-package-'));

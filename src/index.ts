@@ -43,6 +43,14 @@ export {
 } from './shared/value.js';
 export type { ValueInput, ValueRead, ValueType } from './shared/value-type.js';
 export { Barrier, type BarrierAttachOptions, type BarrierOptions, type NamedBarrierOptions } from './sync/barrier.js';
+export {
+  Condition,
+  type ConditionAttachOptions,
+  type ConditionHandle,
+  type ConditionOptions,
+  type NamedConditionOptions,
+} from './sync/condition.js';
+export type { ConditionGuard } from './sync/condition-guard.js';
 export { Lock } from './sync/lock.js';
 export type { LockGuard } from './sync/lock-guard.js';
 export type {

@@ -123,11 +123,20 @@ export const BarrierHeader = {
   arrivals: 512,
 } as const;
 
+/**
+ * Offsets from the body's start, in bytes. Starts as a lock's, which is the condition's own lock unless it has been given
+ * another one; a row for each participant follows.
+ */
+export const ConditionHeader = { left: 384, nextRow: 388, rowsEver: 392, rows: 512 } as const;
+
+/** Offsets from the row's start, in bytes; `next` is the distance between rows. */
+export const WaitingRow = { counts: 0, notified: 4, next: 128 } as const;
+
 /** Offsets from the body's start, in bytes. A scalar has no copies. */
-export const ValueHeader = { cell: 0, copies: 128 } as const;
+export const ValueHeader = { cell: 0, lock: 8, copies: 128 } as const;
 
 /** Offsets from the body's start, in bytes. */
-export const SharedArrayHeader = { length: 0, elements: 128 } as const;
+export const SharedArrayHeader = { length: 0, lock: 4, elements: 128 } as const;
 
 /** Offsets from the record's start, in bytes. */
 export const RecordHeader = { byteLength: 0, flags: 4, payload: 8 } as const;
@@ -194,6 +203,7 @@ export const Constants = {
   kindLock: 5,
   kindEvent: 6,
   kindBarrier: 7,
+  kindCondition: 8,
   kindValue: 9,
   kindSharedMemory: 10,
   kindSharedArray: 11,
@@ -242,6 +252,7 @@ export const Constants = {
   brokeAction: 5,
   brokeDied: 6,
   brokeClosed: 7,
+  noticeShift: 16,
   valueCopyBits: 13,
   maxSharedByteLength: 2 ** 32 - 2 ** 20,
   paddingFlag: 1,

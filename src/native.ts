@@ -92,6 +92,7 @@ export interface Native {
   adoptDescriptor(fd: number, duplicate: boolean): number;
   closeDescriptor(fd: number): void;
   shutdownDescriptor(fd: number, direction: number): number;
+  useLargePages(bytes: Uint8Array): void;
   readDescriptor(fd: number, bytes: Uint8Array, byteOffset: number, byteLength: number): number;
   writeDescriptor(fd: number, bytes: Uint8Array, byteOffset: number, byteLength: number): number;
   waitDescriptor(fd: number, direction: number, limitMs: number, signals: number, signalsSeen: number): number;

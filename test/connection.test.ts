@@ -257,13 +257,13 @@ for (const transport of TRANSPORTS) {
 
     it('ends what waits at the other end when it is closed, and rejects its own with ClosedError', async () => {
       const [a, b] = pipe({ capacity: 4096 });
-      const receiving = b.recv();
-      const long = b.sendBytes(new Uint8Array(LONG));
-      const mine = [a.recv(), a.recvBytes(), a.poll({ timeoutMs: Infinity })];
+      const receiving = rejectionOf(b.recv());
+      const long = rejectionOf(b.sendBytes(new Uint8Array(LONG)));
+      const mine = [a.recv(), a.recvBytes(), a.poll({ timeoutMs: Infinity })].map(rejectionOf);
       a.close();
-      for (const operation of mine) expect(await rejectionOf(operation)).toBeInstanceOf(ClosedError);
-      expect(await rejectionOf(receiving)).toBeInstanceOf(EndOfStreamError);
-      expect(await rejectionOf(long)).toMatchObject({ code: 'EPIPE' });
+      for (const operation of mine) expect(await operation).toBeInstanceOf(ClosedError);
+      expect(await receiving).toBeInstanceOf(EndOfStreamError);
+      expect(await long).toMatchObject({ code: 'EPIPE' });
       for (const operation of [
         () => a.tryRecv(),
         () => a.trySend(1),

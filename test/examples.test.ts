@@ -97,6 +97,29 @@ describe('the pool of workers', () => {
   );
 });
 
+describe('the counter', () => {
+  it(
+    'counts exactly, though a process is killed with the lock',
+    async () => {
+      const example = new Example('counter');
+      expect(await example.end(), example.errors).toBe(0);
+      expect(example.lines.filter((line) => /^! process \d+ was ended by SIGKILL/.test(line))).toHaveLength(1);
+      const told = example.lines.filter((line) => line.startsWith('>'));
+      expect(told).toEqual([expect.stringMatching(/^> (this )?process.* is told that process \d+ died with the lock/)]);
+      expect(example.lines.filter((line) => line.startsWith('│ the '))).toHaveLength(1);
+      expect(example.lines.at(-1)).toMatch(/^verified: [\d,]+ words, [\d,]+ different ones, each counted exactly$/);
+      expect(segmentFiles()).toEqual([]);
+    },
+    LIMIT_MS,
+  );
+
+  it('says why not, where processes share no memory', async () => {
+    const example = new Example('counter', { RINGWAY_BACKEND: 'sab' });
+    expect(await example.end()).toBe(1);
+    expect(example.errors).toContain('counter: processes that count together need memory that they share');
+  });
+});
+
 describe('market data', () => {
   it.each(BACKENDS)(
     'is received or known to be missed, over %s',
@@ -116,6 +139,7 @@ describe('market data', () => {
 describe.each([
   ['workers', /jobs for 4 processes/],
   ['ticks', /onSlow: 'overwrite'/],
+  ['counter', /parts of this project/],
 ])('%s', (name, line) => {
   it(
     'leaves nothing behind on Ctrl-C',

@@ -3,10 +3,12 @@
 import {
   Barrier,
   BroadcastRing,
+  Condition,
   Connection,
   Lock,
   MpmcRing,
   Pipe,
+  Queue,
   RLock,
   record,
   Semaphore,
@@ -87,6 +89,21 @@ const CASES: Record<string, { make: () => Shared; same: (sent: never, arrived: n
       expect(arrived).toBeInstanceOf(RLock);
       sent.tryAcquire();
       expect(arrived.locked).toBe(true);
+    },
+  },
+  Condition: {
+    make: () => new Condition(),
+    same: (sent: Condition, arrived: Condition) => {
+      expect(arrived).toBeInstanceOf(Condition);
+      sent.tryLock();
+      expect(arrived.locked).toBe(true);
+    },
+  },
+  Queue: {
+    make: () => new Queue<string>({ maxSize: 6 }),
+    same: (sent: Queue<string>, arrived: Queue<string>) => {
+      sent.tryPut('item');
+      expect([arrived.maxSize, arrived.tryGet()]).toEqual([6, { ok: true, value: 'item' }]);
     },
   },
   SharedEvent: {

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import {
   Barrier,
   BroadcastRing,
+  Condition,
   Lock,
   MpmcRing,
   type OnSlow,
@@ -74,10 +75,14 @@ describe('the layout', () => {
     expect(rows(part('## Lock', '## Event (kind'))).toEqual(lockFields);
     const { end: _endOfEvent, ...ofEvent } = layout.EventHeader;
     expect(rows(part('## Event (kind', '## Barrier'))).toEqual(ofEvent);
-    expect(rows(part('## Barrier', '## Value'))).toEqual(layout.BarrierHeader);
+    expect(rows(part('## Barrier', '## Condition'))).toEqual(layout.BarrierHeader);
+    expect(rows(part('## Condition', "A participant's row:"))).toEqual(layout.ConditionHeader);
+    const { next: _next, ...ofRow } = layout.WaitingRow;
+    expect(rows(part("A participant's row:", '## Value'))).toEqual(ofRow);
     expect(part('## Lock', '## Event (kind')).toContain(`${Constants.lockOwnerDied}: free`);
     expect(rows(part('## Value', '## Block'))).toEqual(layout.ValueHeader);
-    expect(rows(part('## Array', '## Event counts'))).toEqual(layout.SharedArrayHeader);
+    expect(rows(part('## Array', '## Queue'))).toEqual(layout.SharedArrayHeader);
+    expect(rows(part('## Queue', '## Event counts'))).toEqual(layout.QueueHeader);
     expect(text).toContain(`Layout version: ${Constants.layoutVersion}.`);
     expect(text).toContain(`0x${Constants.magic.toString(16)}`);
   });
@@ -285,11 +290,36 @@ describe('an image of a segment', () => {
     rmSync(path);
   });
 
+  // Two wait through the creator's handle, one of which has a notice that it has not taken; the lock is held.
+  it('is made and opened as it always was: condition', async () => {
+    const made = new Condition({ wait: 'park', maxParticipants: PARTICIPANTS });
+    const waits = [0, 1].map(() => rejectionOf(made.lockSync().wait()));
+    const held = made.lockSync();
+    expect(held.notify()).toBe(1);
+    const image = normalised(imageOf(made));
+    made.close();
+    for (const wait of waits) expect((await wait).name).toBe('ClosedError');
+    const file = fileOfImage('condition');
+    if (process.env.RINGWAY_GOLDEN === 'write') writeFileSync(file, image);
+    expect(image).toEqual(new Uint8Array(readFileSync(file)));
+    const name = freshName();
+    const path = `${segmentDirectory()}/ringway-${name}`;
+    writeFileSync(path, image);
+    using opened = Condition.attach(name);
+    expect(opened).toMatchObject({ waiting: 1, locked: true, waitMode: 'park' });
+    // Whoever waits there, and has the lock, is no process of today's.
+    const guard = opened.lockSync();
+    expect([guard.ownerDied, guard.notifyAll(), opened.waiting]).toEqual([true, 0, 0]);
+    expect(guard.waitSync({ timeoutMs: 0 })).toBe(false);
+    guard.release();
+    rmSync(path);
+  });
+
   const values: Record<string, { make: (backend: 'shm' | 'sab') => Shared; check: (name: string) => void }> = {
     // Changed once, so that one of the creator's copies has the first value and the other one the second.
     value: {
       make: (backend) => {
-        const made = new Value(Sample, sample, { backend, maxParticipants: PARTICIPANTS });
+        const made = new Value(Sample, sample, { backend, maxParticipants: PARTICIPANTS, lock: false });
         made.update((value) => ({ ...value, a: 3 }));
         return made;
       },
@@ -300,17 +330,30 @@ describe('an image of a segment', () => {
       },
     },
     'value-scalar': {
-      make: (backend) => new Value('float64', -0.1, { backend, maxParticipants: PARTICIPANTS }),
+      make: (backend) => new Value('float64', -0.1, { backend, maxParticipants: PARTICIPANTS, lock: false }),
       check: (name) => {
         using opened = Value.attach(name);
         expect(opened).toMatchObject({ type: 'float64', value: -0.1 });
       },
     },
     'shared-array': {
-      make: (backend) => new SharedArray('int16', [1, -2, 32767], { backend, maxParticipants: PARTICIPANTS }),
+      make: (backend) =>
+        new SharedArray('int16', [1, -2, 32767], { backend, maxParticipants: PARTICIPANTS, lock: false }),
       check: (name) => {
         using opened = SharedArray.attach(name);
         expect([opened.type, [...opened]]).toEqual(['int16', [1, -2, 32767]]);
+      },
+    },
+    // Its lock was held when its owner closed it.
+    'value-locked': {
+      make: (backend) => {
+        const made = new Value('uint8', 7, { backend, maxParticipants: PARTICIPANTS });
+        void made.withLock(() => new Promise(() => {})).catch(() => {});
+        return made;
+      },
+      check: (name) => {
+        using opened = Value.attach(name, { lock: true as never });
+        expect([opened.value, opened.withLockSync((guard) => guard.ownerDied)]).toEqual([7, true]);
       },
     },
     'shared-memory': {
@@ -377,6 +420,7 @@ describe('an image of a segment', () => {
       'lock',
       'event',
       'barrier',
+      'condition',
       ...Object.keys(values),
       'record',
     ])

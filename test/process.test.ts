@@ -39,6 +39,7 @@ import {
   waitSync,
 } from 'ringway';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { inheritedExecArgv } from '../src/process/exec-argv.js';
 import { opening, useOwnDirectory } from './helpers/directory.js';
 import { announceSeed, Random, seed } from './helpers/random.js';
 import { WATCHDOG_MS } from './helpers/remote.js';
@@ -373,6 +374,15 @@ describe('shared objects', () => {
       expect(await p.join()).toEqual({ exitCode: 0, signal: null });
     },
   );
+
+  it('have what was sent before an exit', async () => {
+    const [receiving, sending] = Pipe<string>({ duplex: false });
+    opening(receiving);
+    const p = await Process.spawn(tasks.sendsAndExits, [sending]);
+    await p.join();
+    expect(await receiving.recv()).toBe('the last word');
+    expect(await errorOf(receiving.recv())).toMatchObject({ code: 'ERR_RINGWAY_END' });
+  });
 
   it('can be waited for together with processes', async () => {
     const [ours, theirs] = Pipe<string>();
@@ -811,6 +821,22 @@ describe('a module', () => {
     const errors = text(p.stderr as NodeJS.ReadableStream);
     await p.join();
     expect(await errors).toBe('');
+  });
+});
+
+describe('flags of Node', () => {
+  it.each([
+    ['--import tsx --conditions=a -r ./x.cjs --loader l', '--import tsx --conditions=a -r ./x.cjs --loader l'],
+    ['--inspect --inspect-brk=0 --inspect-port 9230 --inspect-publish-uid=http --no-warnings', '--no-warnings'],
+    ['--watch --watch-path ./src --watch-preserve-output --max-old-space-size=64', '--max-old-space-size=64'],
+    ['--test --test-reporter tap --test-only --test-name-pattern=x --stack-size=900', '--stack-size=900'],
+    ['--input-type module -e code --no-warnings', '--no-warnings'],
+    ['--input-type=module --eval code -p', ''],
+    ['-p --no-warnings', '--no-warnings'],
+    ['-i -c --no-warnings -pe code', '--no-warnings'],
+  ])('%s', (given, inherited) => {
+    const flags = (text: string) => text.split(' ').filter(Boolean);
+    expect(inheritedExecArgv(flags(given))).toEqual(flags(inherited));
   });
 });
 

@@ -232,6 +232,17 @@ describe('a death', () => {
     for (const error of await Promise.all(waiting)) expect(error).toBeInstanceOf(EndOfStreamError);
   });
 
+  it('of a sender that came when others slept already ends the queue for them', async () => {
+    const queue = opening(new Queue<number>({ wait: 'park' })); // Asleep, without a limit, before get() returns.
+    const waiting = rejectionOf(queue.get());
+    const process = await startProcess();
+    await process.run(({ ringway, state }: Context, handle) => {
+      state.sender = ringway.QueueSender.attach<number>(handle);
+    }, queue.handle as never);
+    await process.kill();
+    expect(await waiting).toBeInstanceOf(EndOfStreamError);
+  });
+
   it('of one who has sent a sender away that nobody received ends the queue', async () => {
     const queue = opening(new Queue<number>());
     const carrier = opening(new Queue<unknown>());
@@ -247,9 +258,9 @@ describe('a death', () => {
       carrier.handle as never,
     );
     expect(queue.ended).toBe(false);
-    const blocked = queue.get();
+    const blocked = rejectionOf(queue.get());
     await process.kill();
-    expect(await rejectionOf(blocked)).toBeInstanceOf(EndOfStreamError);
+    expect(await blocked).toBeInstanceOf(EndOfStreamError);
   });
 
   it('of a worker that has got something lets joined() come, and what it took comes again', async () => {

@@ -1,6 +1,9 @@
 // What every call of a Queue does: in one thread, between two processes, and between two threads.
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmdirSync } from 'node:fs';
 import {
   ClosedError,
+  CorruptSegmentError,
   EndOfStreamError,
   Lock,
   MessageSizeError,
@@ -9,15 +12,21 @@ import {
   QueueSender,
   RingwayError,
   TimeoutError,
+  wait,
+  waitSync,
 } from 'ringway';
 import { describe, expect, it } from 'vitest';
+import { checkQueueOptions, queueOffsetFor } from '../src/channel/queue-options.js';
+import { bodyOffsetFor, QueueHeader } from '../src/layout.js';
 import { freshName, opening, segmentFiles, useOwnDirectory } from './helpers/directory.js';
 import { announceSeed, Random } from './helpers/random.js';
-import { type Context, startProcess, startThread } from './helpers/remote.js';
-import { BACKENDS, rejectionOf, thrownBy, until } from './helpers/rings.js';
+import { type Context, endRemotes, startProcess, startThread } from './helpers/remote.js';
+import { BACKENDS, poke, rejectionOf, thrownBy, until } from './helpers/rings.js';
+import { interruptAt, restoreAtomics } from './helpers/steps.js';
 
 useOwnDirectory();
 announceSeed('queue');
+const NEEDS_ROOT = process.getuid?.() === 0 ? '' : ' (needs root)';
 
 for (const backend of BACKENDS) {
   const make = <T = unknown>(options: QueueOptions = {}) => opening(new Queue<T>({ backend, ...options }));
@@ -141,6 +150,51 @@ for (const backend of BACKENDS) {
         expect(queue.empty).toBe(true);
       }
       expect(queue.tryPut(new Uint8Array((1 << 18) - 64))).toBe(true);
+    });
+
+    it('of two who put large values at once each has its own room, and the last room goes to one', () => {
+      // One's own, of which each handle has its own encoder, since one puts in the middle of the other's put here.
+      const codec = {
+        name: 'own',
+        encode: (value: unknown) => value as Uint8Array,
+        decode: (bytes: Uint8Array) => bytes,
+      };
+      for (const [byteLength, fit] of [
+        [20_000, 2],
+        [40_000, 1],
+      ] as const) {
+        // The other one's slot comes after ours, or, at the end of the slots, before it: who withdraws depends on that.
+        for (const before of [0, 7]) {
+          for (let at = 1; ; at++) {
+            const ours = make<Uint8Array>({ maxSize: 8, capacity: 1 << 16, codec });
+            const other = opening(Queue.attach<Uint8Array>(ours.handle, { codec }));
+            for (let i = 0; i < before; i++) {
+              ours.putSync(new Uint8Array(1));
+              ours.getSync();
+            }
+            let others = false;
+            const interruption = interruptAt(at, () => {
+              others = other.tryPut(new Uint8Array(byteLength).fill(2));
+            });
+            const was = ours.tryPut(new Uint8Array(byteLength).fill(1));
+            restoreAtomics();
+            const got: number[] = [];
+            for (let next = ours.tryGet(); next.ok; next = ours.tryGet()) {
+              expect(
+                next.value.every((byte) => byte === next.value[0]),
+                `step ${at}: torn`,
+              ).toBe(true);
+              got.push(next.value[0] as number);
+            }
+            expect(got.sort(), `step ${at}`).toEqual([...(was ? [1] : []), ...(others ? [2] : [])]);
+            if (interruption.acted) expect(got.length, `step ${at} of ${byteLength} bytes behind ${before}`).toBe(fit);
+            expect(ours.tryPut(new Uint8Array((1 << 16) - 64))).toBe(true);
+            ours.close();
+            other.close();
+            if (!interruption.acted) break;
+          }
+        }
+      }
     });
 
     it('encodes when put is called, also if it has to wait', async () => {
@@ -395,6 +449,60 @@ for (const backend of BACKENDS) {
       expect(sender.closed).toBe(true);
       expect(await other.get()).toBe(1);
       expect(await rejectionOf(other.get())).toBeInstanceOf(EndOfStreamError);
+    });
+
+    it('wait() tells which queues have something, or have ended, and consumes nothing', async () => {
+      const [a, b, c] = [make<number>(), make<number>(), make<number>()];
+      expect(await wait([a, b, c], { timeoutMs: 1 })).toEqual([]);
+      expect(waitSync([a, b, c], { timeoutMs: 1 })).toEqual([]);
+      const waiting = wait([a, b, c]);
+      await b.put(1);
+      expect(await waiting).toEqual([b]);
+      expect(waitSync([a, b, c])).toEqual([b]);
+      c.end();
+      expect(await wait([a, b, c])).toEqual([b, c]);
+      expect(b.size).toBe(1);
+      const lease = b.takeSync();
+      b.end();
+      expect(await wait([b])).toEqual([b]); // Its own lease does not keep it waiting.
+      lease.ack();
+    });
+
+    it('refuses a header that contradicts itself, and a message that lies outside of the arena', async () => {
+      const options = { maxSize: 5, capacity: 8192, backend };
+      const { ring } = checkQueueOptions(options);
+      const at = (field: number) => bodyOffsetFor(64) + queueOffsetFor(ring, 64) + field;
+      const bad = [
+        [QueueHeader.maxSize, 0],
+        [QueueHeader.maxSize, 9],
+        [QueueHeader.blocks, 0],
+        [QueueHeader.blocks, 2 ** 20],
+        [QueueHeader.blocks, 2 ** 15],
+        [QueueHeader.blockByteLength, 32],
+        [QueueHeader.blockByteLength, 96],
+      ] as const;
+      for (const [field, value] of bad) {
+        const queue = make(options);
+        poke(queue, at(field), value);
+        expect(
+          thrownBy(() => Queue.attach(queue.handle)),
+          `${field}: ${value}`,
+        ).toBeInstanceOf(CorruptSegmentError);
+      }
+      const random = new Random();
+      for (let i = 0; i < 50; i++) {
+        const queue = make<Uint8Array>(options);
+        await queue.put(new Uint8Array(3000));
+        const word = i < 5 ? 0xffffffff >>> i : random.next();
+        poke(queue, at(QueueHeader.extents), word);
+        try {
+          await queue.get();
+        } catch (error) {
+          expect(error).toBeInstanceOf(RingwayError);
+        }
+        expect([queue.empty, queue.full]).toEqual([true, false]);
+        queue.close();
+      }
     });
 
     it('refuses options out of range', () => {
@@ -668,5 +776,65 @@ describe('queue between processes', () => {
     expect(target.ended).toBe(false);
     senders[2]?.close();
     expect(target.ended).toBe(true);
+  });
+
+  it.skipIf(NEEDS_ROOT !== '')(`a full file system is ENOSPC, and nothing is lost${NEEDS_ROOT}`, async () => {
+    const mount = mkdtempSync('/tmp/test-of-ringway-full-');
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', mount]);
+    try {
+      const peer = await startProcess({ env: { RINGWAY_SHM_DIR: mount } });
+      const { codes, got, path, syscall, message, small } = await peer.run(async ({ ringway }: Context) => {
+        const queue = new ringway.Queue<number | Uint8Array>({ maxSize: 100 }); // Of 64 MiB, in 4.
+        const large = (fill: number) => new Uint8Array(700_000).fill(fill);
+        const errors: RingwayError[] = [];
+        const attempts = [
+          () => queue.tryPut(large(99)),
+          () => queue.putSync(large(99)),
+          () => queue.put(large(99)),
+          () => queue.put(large(99)),
+        ];
+        let puts = 0;
+        for (const attempt of attempts) {
+          try {
+            while (puts < 50) await queue.put(large(puts++));
+          } catch (error) {
+            puts--;
+            errors.push(error as RingwayError);
+          }
+          try {
+            await attempt();
+          } catch (error) {
+            errors.push(error as RingwayError);
+          }
+        }
+        const small = queue.tryPut(1);
+        const got: unknown[] = [];
+        for (let next = queue.tryGet(); next.ok; next = queue.tryGet()) {
+          const { value } = next;
+          if (typeof value === 'number') got.push('small');
+          else got.push(value.length === 700_000 && value.every((byte) => byte === value[0]) ? value[0] : 'torn');
+        }
+        // What is there already is used again, and what others give back.
+        for (let i = 0; i < 20; i++) {
+          if (!queue.tryPut(large(i))) throw new Error('no room');
+          queue.getSync();
+        }
+        const [{ path, syscall, message }] = errors as [RingwayError];
+        const codes = errors.map(({ code }) => code);
+        queue.close();
+        return { codes, got, path, syscall, message, small };
+      });
+      expect(new Set(codes)).toEqual(new Set(['ENOSPC']));
+      expect([path, syscall, small]).toEqual([mount, 'posix_fallocate', true]);
+      expect(message).toContain('--shm-size');
+      expect(got.length).toBeGreaterThan(2);
+      expect(got).toEqual([...got.slice(0, -1).map((_, i) => i), 'small']);
+      await peer.kill();
+      expect(readdirSync(mount)).toEqual([]);
+    } finally {
+      await endRemotes();
+      execFileSync('umount', [mount]);
+      rmdirSync(mount);
+    }
   });
 });

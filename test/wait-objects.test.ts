@@ -1,5 +1,5 @@
 // wait(): whichever of several objects is ready first, without consuming anything.
-import { BroadcastRing, type Connection, Pipe, SharedEvent, SpscRing, wait, waitSync } from 'ringway';
+import { BroadcastRing, type Connection, Pipe, Queue, SharedEvent, SpscRing, wait, waitSync } from 'ringway';
 import { describe, expect, it } from 'vitest';
 import { opening, useOwnDirectory } from './helpers/directory.js';
 import { startProcess } from './helpers/remote.js';
@@ -36,12 +36,14 @@ for (const backend of BACKENDS) {
       const [a, b] = pipe();
       const producer = ring.producer();
       const publisher = topic.publisher();
-      const objects = [b, ring.consumer(), topic.subscriber(), event];
+      const queue = opening(new Queue<number>({ backend }));
+      const objects = [b, ring.consumer(), topic.subscriber(), event, queue];
       const acts = [
         () => a.trySend(1),
         () => producer.tryPush(new Uint8Array(1)),
         () => publisher.tryPublish(new Uint8Array(1)),
         () => event.set(),
+        () => queue.tryPut(1),
       ];
       for (const [i, act] of acts.entries()) {
         const waiting = wait(objects.slice(i));
@@ -56,6 +58,17 @@ for (const backend of BACKENDS) {
       a.close();
       expect(await waiting).toEqual([b]);
       expect(waitSync([b])).toEqual([b]);
+    });
+
+    it('says that a queue is ready at its end, and consumes nothing of it', async () => {
+      const queue = opening(new Queue<number>({ backend }));
+      expect([await wait([queue], { timeoutMs: 1 }), waitSync([queue], { timeoutMs: 0 })]).toEqual([[], []]);
+      queue.tryPut(7);
+      expect([await wait([queue]), waitSync([queue])]).toEqual([[queue], [queue]]);
+      expect(queue.tryGet()).toEqual({ ok: true, value: 7 });
+      const waiting = wait([queue]);
+      queue.end();
+      expect([await waiting, waitSync([queue])]).toEqual([[queue], [queue]]);
     });
 
     it('is aborted without effect, and leaves no wait behind', async () => {

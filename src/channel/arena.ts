@@ -156,8 +156,8 @@ export class Arena {
     return Math.ceil(byteLength / this.#blockByteLength);
   }
 
-  // The first of so many free blocks: behind what we took last, which is likely to be free, and in memory that is there
-  // already, or else the first ones there are. -1: nowhere.
+  // The first of so many free blocks: behind what we took last, which is likely to be free, if that is in memory that is there
+  // already and somebody has something; or else the first ones there are. -1: nowhere.
   #find(blocks: number, exceptSlot: number): number {
     const next = this.#next + blocks <= this.#blocks ? this.#next : 0;
     let used = 0;
@@ -172,7 +172,7 @@ export class Arena {
         if (startOf(word) < next + blocks && next < startOf(word) + blocksOf(word)) nextIsFree = false;
       }
     }
-    if (nextIsFree) return next;
+    if (nextIsFree && used > 0) return next;
     let free = 0;
     for (const word of this.#found.subarray(0, used).sort()) {
       if (startOf(word) - free >= blocks) return free;

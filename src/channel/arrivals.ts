@@ -13,6 +13,7 @@ import { SharedArray } from '../shared/shared-array.js';
 import { SharedMemory } from '../shared/shared-memory.js';
 import { Value } from '../shared/value.js';
 import { Barrier } from '../sync/barrier.js';
+import { Condition, type ConditionHandle } from '../sync/condition.js';
 import { Lock } from '../sync/lock.js';
 import { RLock } from '../sync/rlock.js';
 import { Semaphore } from '../sync/semaphore.js';
@@ -38,6 +39,7 @@ const CLASSES: Readonly<Record<string, (data: never) => unknown>> = {
   RLock: (handle: SegmentHandle) => RLock.attach(handle),
   SharedEvent: (handle: SegmentHandle) => SharedEvent.attach(handle),
   Barrier: (handle: SegmentHandle) => Barrier.attach(handle),
+  Condition: (handle: ConditionHandle) => Condition.attach(handle),
   Value: (handle: SegmentHandle) => Value.attach(handle),
   SharedArray: (handle: SegmentHandle) => SharedArray.attach(handle),
   Connection: (handle: ConnectionHandle) => Connection.attach(handle),

@@ -587,11 +587,11 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
     const most = sender.maxFrameByteLength;
     this.#outgoing = message;
     if (byteLength + HEADER_BYTES <= most) return sender.tryWrite(byteLength + HEADER_BYTES, this.#writeWhole);
-    // Quarters of what fits at once, so that the other end reads one part while we write the next.
-    const part = most >> 2;
+    // As much as fits at once, which of a ring is half: the other end reads one part while we write the next. Smaller ones make
+    // both ends wait more often.
     while (message.sent < byteLength) {
       const header = message.sent === 0 ? FIRST_HEADER_BYTES : HEADER_BYTES;
-      const frame = Math.min(part, header + byteLength - message.sent);
+      const frame = Math.min(most, header + byteLength - message.sent);
       if (!sender.tryWrite(frame, this.#writePart)) return false;
       message.sent += frame - header;
     }

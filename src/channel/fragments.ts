@@ -8,6 +8,7 @@
 //   The payload follows: at 8, or at 16 in a first frame. Its length is what is left of the frame.
 
 import { RingwayError } from '../errors.js';
+import { newBytes } from '../memory/new-bytes.js';
 
 /** What a frame is. A message of which the sender gave up in the middle ends with `dropped` and never arrives. */
 export const FrameKind = { whole: 1, first: 2, more: 3, dropped: 4 } as const;
@@ -41,8 +42,13 @@ export function readTotal(memory: Uint8Array, byteOffset: number): number {
   return total[0];
 }
 
-/** Announced lengths are believed up to this: more is allocated only as it arrives. */
-const BELIEVED_BYTES = 64 * 2 ** 20;
+/**
+ * Announced lengths are believed up to this: more is allocated only as it arrives. 64 MiB and what a value has around them are
+ * allocated at once.
+ */
+const BELIEVED_BYTES = 96 * 2 ** 20;
+/** How many times as much each time. What has come is copied then. */
+const GROWTH = 4;
 
 /** A message that has arrived in part or as a whole, in memory of its own. */
 export class Arriving {
@@ -78,7 +84,7 @@ export class Arriving {
   }
 
   #grow(): void {
-    const bytes = allocate(Math.min(this.byteLength, this.#bytes.length * 2));
+    const bytes = allocate(Math.min(this.byteLength, GROWTH * this.#bytes.length));
     bytes.set(this.#bytes.subarray(0, this.#received));
     this.#bytes = bytes;
   }
@@ -86,7 +92,7 @@ export class Arriving {
 
 function allocate(byteLength: number): Uint8Array {
   try {
-    return new Uint8Array(byteLength);
+    return newBytes(byteLength);
   } catch (cause) {
     throw new RingwayError(`there is no memory for a message of ${byteLength} bytes`, 'ENOMEM', { cause });
   }

@@ -5,6 +5,7 @@ import type { Departure, Route } from '../memory/travel.js';
 import type { WaitMode } from '../wait/adaptive-spin.js';
 import { NOT_YET, type NotYet } from '../wait/condition.js';
 import { checkWaitOptions, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
+import { settled } from '../wait/waiters.js';
 import { WaitingLine } from '../wait/waiting-line.js';
 import type { QueueBody } from './queue-body.js';
 import { QueueRoom } from './queue-waits.js';
@@ -35,34 +36,18 @@ export class Putting {
   }
 
   put(value: unknown, options?: WaitOptions): Promise<void> {
-    let message: Encoded;
-    let needed: number;
+    let message: Encoded | undefined;
     try {
       if (options !== undefined) checkWaitOptions(options);
       message = this.#body.codec.encode(value, this.#route);
+      const needed = this.#body.roomFor(message);
+      const mayTry = !this.#line.any && options?.signal?.aborted !== true;
+      if (mayTry && this.#attempt(message, needed) !== NOT_YET) return settled(undefined);
+      return this.#putLater(message.keep(true), needed, options);
     } catch (error) {
+      if (message !== undefined) giveUp(message.departures);
       return Promise.reject(error);
     }
-    const { departures } = message;
-    try {
-      needed = this.#body.roomFor(message);
-    } catch (error) {
-      giveUp(departures);
-      return Promise.reject(error);
-    }
-    let isPut = false;
-    const pending = this.#line.async<void>('put', options, () => {
-      if (this.#attempt(message, needed) === NOT_YET) return NOT_YET;
-      isPut = true;
-      return undefined;
-    });
-    if (isPut) return pending;
-    message = message.keep(true);
-    if (departures.length === 0) return pending;
-    return pending.catch((error) => {
-      giveUp(departures);
-      throw error;
-    });
   }
 
   putSync(value: unknown, options?: SyncWaitOptions): void {
@@ -71,6 +56,8 @@ export class Putting {
     let isPut = false;
     try {
       const needed = this.#body.roomFor(message);
+      isPut = !this.#line.any && this.#attempt(message, needed) !== NOT_YET;
+      if (isPut) return;
       this.#line.sync<void>('putSync', options, () => this.#attempt(message, needed));
       isPut = true;
     } finally {
@@ -86,10 +73,20 @@ export class Putting {
     this.#line.close(message);
   }
 
+  async #putLater(message: Encoded, needed: number, options: WaitOptions | undefined): Promise<void> {
+    try {
+      await this.#line.async<void>('put', options, () => this.#attempt(message, needed));
+    } catch (error) {
+      giveUp(message.departures);
+      throw error;
+    }
+  }
+
   #attempt(message: Encoded, needed: number): undefined | NotYet {
     this.#room.needed = needed;
     if (!this.#body.tryPut(message, needed)) return NOT_YET;
-    for (const departure of message.departures) departure.sent();
+    const { departures } = message;
+    for (let i = 0; i < departures.length; i++) departures[i].sent();
     return undefined;
   }
 }

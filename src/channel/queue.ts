@@ -21,6 +21,8 @@ import { whenLinked } from '../memory/when-linked.js';
 import type { WaitMode } from '../wait/adaptive-spin.js';
 import { NOT_YET } from '../wait/condition.js';
 import { checkAttachedWait, checkWaitOptions, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
+import { type Readiness, readiness } from '../wait/readiness.js';
+import { settled } from '../wait/waiters.js';
 import { WaitingLine } from '../wait/waiting-line.js';
 import { Putting } from './putting.js';
 import { QueueBody } from './queue-body.js';
@@ -39,6 +41,7 @@ import { AllDone, QueueMessages } from './queue-waits.js';
 /** What tryGet() gives. */
 export type Got<T> = { ok: true; value: T } | { ok: false };
 
+const DONE: IteratorReturnResult<undefined> = Object.freeze({ done: true, value: undefined });
 const NOTHING: { readonly ok: false } = Object.freeze({ ok: false });
 
 /**
@@ -55,6 +58,7 @@ export class Queue<T = unknown> implements Disposable, AsyncIterable<T> {
   readonly #segment: Segment;
   readonly #mode: WaitMode;
   readonly #putting: Putting;
+  readonly #message: QueueMessages;
   readonly #messages: WaitingLine;
   readonly #allDone: WaitingLine;
   readonly #loans: Set<Loan> = new Set();
@@ -78,7 +82,8 @@ export class Queue<T = unknown> implements Disposable, AsyncIterable<T> {
     this.#segment = segment;
     this.#mode = mode ?? body.slots.shape.wait;
     this.#putting = new Putting(body, this.#mode);
-    this.#messages = new WaitingLine(new QueueMessages(body, this.#mode));
+    this.#message = new QueueMessages(body, this.#mode);
+    this.#messages = new WaitingLine(this.#message);
     this.#allDone = new WaitingLine(new AllDone(body, this.#mode));
     this.#endLoan = (loan, done) => this.#endLease(loan, done);
     collected.register(this, { segment, body }, this);
@@ -272,12 +277,33 @@ export class Queue<T = unknown> implements Disposable, AsyncIterable<T> {
    * @throws as tryGet()
    */
   get(options?: WaitOptions): Promise<T> {
-    return this.#wait(this.#messages, 'get', options, () => this.#get());
+    if (options !== undefined || this.#messages.any || this.#closed) return this.#getLater(options);
+    try {
+      const value = this.#get();
+      return value === NOT_YET ? this.#getLater(options) : settled(value);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /** get() that blocks the thread. */
   getSync(options?: SyncWaitOptions): T {
+    if (options === undefined && !this.#messages.any && !this.#closed) {
+      const value = this.#get();
+      if (value !== NOT_YET) return value;
+    }
     return this.#waitSync(this.#messages, 'getSync', options, () => this.#get());
+  }
+
+  /** @internal */
+  get [readiness](): Readiness {
+    const isReady = () => this.size > 0 || (this.#body.hasEnded && this.#message.peerGone(1) !== undefined);
+    const attempt = () => (isReady() ? undefined : NOT_YET);
+    return {
+      isReady,
+      whenReady: (signal) => this.#wait<void>(this.#messages, 'wait', { signal }, attempt),
+      blockUntilReady: (timeoutMs) => this.#waitSync<void>(this.#messages, 'waitSync', { timeoutMs }, attempt),
+    };
   }
 
   /**
@@ -322,17 +348,28 @@ export class Queue<T = unknown> implements Disposable, AsyncIterable<T> {
   }
 
   /** Values until the end. Leaving the loop early leaves the queue open. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<T, void, undefined> {
-    for (;;) {
-      let value: T;
-      try {
-        value = await this.get();
-      } catch (error) {
-        if (error instanceof EndOfStreamError) return;
-        throw error;
-      }
-      yield value;
-    }
+  [Symbol.asyncIterator](): AsyncIterableIterator<T, undefined, undefined> {
+    // No generator: that would take as long again as all the rest.
+    let left = false;
+    return {
+      next: () => {
+        if (left) return Promise.resolve(DONE);
+        if (this.#messages.any || this.#closed) return this.#nextLater();
+        try {
+          const value = this.#get();
+          return value === NOT_YET ? this.#nextLater() : settled({ done: false, value });
+        } catch (error) {
+          return Promise.reject(error);
+        }
+      },
+      return: () => {
+        left = true;
+        return Promise.resolve(DONE);
+      },
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+    };
   }
 
   /**
@@ -426,6 +463,19 @@ export class Queue<T = unknown> implements Disposable, AsyncIterable<T> {
         body.free(slot);
         if (!isRead) body.unfinished.tell();
       }
+    }
+  }
+
+  #getLater(options: WaitOptions | undefined): Promise<T> {
+    return this.#wait(this.#messages, 'get', options, () => this.#get());
+  }
+
+  async #nextLater(): Promise<IteratorResult<T, undefined>> {
+    try {
+      return { done: false, value: await this.#getLater(undefined) };
+    } catch (error) {
+      if (error instanceof EndOfStreamError) return DONE;
+      throw error;
     }
   }
 

@@ -1,6 +1,7 @@
 // Bytes to values. Twin of structured-encoder.ts. The bytes may be anything, and lie in memory that others write to:
 // every length is read once and checked against what is left before something is made of that size.
 
+import { newBytes } from '../memory/new-bytes.js';
 import type { Arrive } from '../memory/travel.js';
 import {
   AGGREGATE_ERROR,
@@ -432,7 +433,7 @@ export class StructuredDecoder {
     if (isAligned && this.#owned && view !== undefined && (memory.byteOffset + at) % bytesPerElement === 0) {
       return this.#note(view(memory.buffer, memory.byteOffset + at, byteLength));
     }
-    const bytes = new Uint8Array(byteLength);
+    const bytes = newBytes(byteLength);
     bytes.set(memory.subarray(at, at + byteLength));
     return this.#note(view === undefined ? bytes.buffer : view(bytes.buffer, 0, byteLength));
   }

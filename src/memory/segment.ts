@@ -97,6 +97,7 @@ export const KIND_NAMES: Readonly<Record<number, string>> = {
   [Constants.kindLock]: 'Lock',
   [Constants.kindEvent]: 'SharedEvent',
   [Constants.kindBarrier]: 'Barrier',
+  [Constants.kindCondition]: 'Condition',
   [Constants.kindValue]: 'Value',
   [Constants.kindSharedMemory]: 'SharedMemory',
   [Constants.kindSharedArray]: 'SharedArray',

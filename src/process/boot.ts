@@ -87,8 +87,10 @@ class Boot {
 
   async #answer(call: () => unknown): Promise<void> {
     let result: Encoded;
+    let written: Promise<void>;
     try {
       result = codec.encode(await call(), TO_PARENT);
+      written = this.#channel.send(Message.result, result);
     } catch (error) {
       return this.#end(
         Message.failed,
@@ -97,7 +99,6 @@ class Boot {
     }
     this.#stage = 'settled';
     const release = this.#channel.hold();
-    const written = this.#channel.send(Message.result, result);
     for (const departure of result.departures) departure.sent();
     await written;
     // We answer for the objects in it until the parent has them.

@@ -158,6 +158,7 @@ export class Process<Args extends unknown[] = never> implements AsyncDisposable 
       });
     } catch (error) {
       for (const departure of departures) departure.unsent();
+      (this.#child as Child | undefined)?.process.kill('SIGKILL'); // Its arguments were too large to be sent.
       throw error;
     }
     const child = this.#child as unknown as Child;

@@ -160,6 +160,7 @@ export class SpscRing<Producer = SpscProducer, Consumer = SpscConsumer> implemen
    * @throws {RingwayError} `ENOENT` if the sender ended; `ERR_RINGWAY_STATE` if the end was attached already
    */
   static arrive(handle: SegmentHandle & { ticket: Ticket }, role: 'producer'): { ring: SpscRing; end: SpscProducer };
+  /** @internal */
   static arrive(handle: SegmentHandle & { ticket: Ticket }, role: 'consumer'): { ring: SpscRing; end: SpscConsumer };
   static arrive(
     handle: SegmentHandle & { ticket: Ticket },

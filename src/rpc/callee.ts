@@ -20,8 +20,9 @@ export class IncomingCall {
   /** Of the signals in the arguments. */
   readonly controllers: readonly AbortController[] | undefined;
   args: readonly unknown[];
-  /** Nobody waits for the result. */
+  /** Nobody waits for the values of a stream, or for anything if it was aborted. */
   abandoned = false;
+  aborted = false;
   /** How many values of a stream may be sent. */
   credit = 0;
   stream: OutgoingStream | undefined;
@@ -31,6 +32,13 @@ export class IncomingCall {
     this.name = name;
     this.args = args;
     this.controllers = controllers;
+  }
+
+  /** @throws {RingwayError} `EPROTO` if no signal in the arguments has this index */
+  controllerAt(index: unknown): AbortController {
+    const controller = Number.isInteger(index) ? this.controllers?.[index as number] : undefined;
+    if (controller !== undefined) return controller;
+    throw protocolError(`an abort of the signal ${describe(index)} of a call`);
   }
 
   /** Nobody wants the result, or the rest of it. */
@@ -102,12 +110,10 @@ export class Callee {
       call.stream?.wake();
       return;
     }
-    const controller = kind === Kind.abort ? call.controllers?.[message[2] as number] : undefined;
-    if (kind === Kind.abort && controller === undefined) {
-      throw protocolError(`an abort of the signal ${describe(message[2])} of a call`);
-    }
+    const controller = kind === Kind.abort ? call.controllerAt(message[2]) : undefined;
     // One that has not begun never will.
     if (this.#line.delete(call)) this.fail(call, new Error('the call was aborted before it began'));
+    call.aborted ||= controller !== undefined;
     call.abandon();
     controller?.abort(message[3]);
   }
@@ -154,7 +160,8 @@ export class Callee {
     this.#running--;
     try {
       const iterator = iteratorOf(result);
-      if (iterator === undefined) this.#close(call, [Kind.result, call.id, result]);
+      // What nobody looks at stays here: it may be large, or the only one of its kind.
+      if (iterator === undefined) this.#close(call, [Kind.result, call.id, call.aborted ? undefined : result]);
       else this.#stream(call, iterator);
     } catch (error) {
       this.fail(call, inTheirWords(error, 'value[2]', `the result of ${call.name}()`));

@@ -61,11 +61,15 @@ export class Endpoint {
 
   /**
    * The endpoint of a connection; it is made when it is asked for first.
+   * @throws {ClosedError} if the connection is over
    * @throws as Connection.own()
    */
   static of(connection: Connection): Endpoint {
     const known = endpoints.get(connection);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      if (connection.closed) throw new ClosedError('this end of the connection was closed, or the other end left');
+      return known;
+    }
     const made = new Endpoint(connection);
     endpoints.set(connection, made);
     return made;
@@ -157,7 +161,7 @@ export class Endpoint {
         this.#handle(message);
         if (this.#end !== undefined) return;
         if (++this.#handled % MESSAGES_A_TURN !== 0) continue;
-        nextTurn(this.#listen, this.#referenced);
+        nextTurn(this.#listen); // A turn that keeps the process alive: one that does not may never come.
         return;
       }
     } catch (error) {

@@ -19,15 +19,35 @@ import {
 import { whenLinked } from '../memory/when-linked.js';
 import type { ScalarType } from '../record/description.js';
 import type { ArrayTypes } from '../record/record.js';
+import type { WithLock } from '../sync/lock-reference.js';
 import { checkWaitOptions, type WaitOptions } from '../wait/options.js';
 import { type ElementCodec, type ElementView, elementCodec } from './element-codec.js';
-import { SegmentOwner } from './segment-owner.js';
-import { checkType, readType, show, typeText, type ValueInput, type ValueRead, type ValueType } from './value-type.js';
+import {
+  type AttachLockOption,
+  checkLockOption,
+  Lockable,
+  type LockOption,
+  type OpenLock,
+  openLock,
+  planLock,
+  withBackendOf,
+} from './lockable.js';
+import {
+  checkType,
+  describeWith,
+  readReference,
+  readType,
+  show,
+  typeText,
+  type ValueInput,
+  type ValueRead,
+  type ValueType,
+} from './value-type.js';
 
-export interface SharedArrayOptions extends SharedOptions {}
+export interface SharedArrayOptions extends SharedOptions, LockOption {}
 
 /** What an array is attached with. */
-export interface AttachSharedArrayOptions<Type extends ValueType> extends OpenOptions {
+export interface AttachSharedArrayOptions<Type extends ValueType> extends OpenOptions, AttachLockOption {
   /** What its elements are expected to be: another type is an error. Without it they are what it was made with. */
   type?: Type;
 }
@@ -55,7 +75,7 @@ export type SharedArrayView<Type extends ValueType> = Type extends 'bool'
  * A scalar is read and written whole, as its typed array does it, and `Atomics` work on the view of integers. Several
  * elements, or a record, may be seen half changed by others that read meanwhile.
  */
-export class SharedArray<Type extends ValueType = ValueType> extends SegmentOwner implements Iterable<ValueRead<Type>> {
+export class SharedArray<Type extends ValueType = ValueType> extends Lockable implements Iterable<ValueRead<Type>> {
   /** What the elements are. */
   readonly type: Type;
   /** How many elements there are. */
@@ -80,7 +100,7 @@ export class SharedArray<Type extends ValueType = ValueType> extends SegmentOwne
     options: SharedArrayOptions = {},
   ) {
     const opened = type instanceof Opened ? type : create(type, lengthOrValues, options);
-    super(opened.segment);
+    super(opened.segment, opened.lock);
     this.type = opened.type;
     this.length = opened.length;
     this.#codec = opened.codec;
@@ -95,12 +115,14 @@ export class SharedArray<Type extends ValueType = ValueType> extends SegmentOwne
    * @throws {CorruptSegmentError} if it is no array of this version
    */
   static attach<Type extends ValueType = ValueType>(
-    target: string | SegmentHandle,
+    target: string | WithLock<SegmentHandle>,
     options: AttachSharedArrayOptions<Type> = {},
   ): SharedArray<Type> {
     const wanted = options.type === undefined ? undefined : checkType(options.type);
+    if (options.lock !== undefined) checkLockOption(options.lock);
     const segment = attachSegment(Constants.kindSharedArray, target, options);
-    return new SharedArray(open(segment, () => readType(segment, wanted) as Type));
+    const handle = typeof target === 'string' ? undefined : target.lock;
+    return new SharedArray(open(segment, () => readType(segment, wanted) as Type, options.lock, handle));
   }
 
   /**
@@ -117,7 +139,7 @@ export class SharedArray<Type extends ValueType = ValueType> extends SegmentOwne
       throw otherShape(name, `${there.length} elements of type ${show(there.type)}`, String(length));
     };
     return attachOrCreate(
-      () => SharedArray.attach(name, options),
+      () => SharedArray.attach(name, options as AttachSharedArrayOptions<Type>),
       check,
       () => new SharedArray(type, length, options),
     );
@@ -214,13 +236,16 @@ class Opened<Type extends ValueType> {
   readonly length: number;
   readonly codec: ElementCodec;
   readonly view: ElementView;
+  readonly lock: OpenLock;
 
-  constructor(segment: Segment, type: Type) {
+  constructor(segment: Segment, type: Type, lock: () => OpenLock) {
     const { bodyOffset, buffer, byteLength, words } = segment;
     const elements = bodyOffset + SharedArrayHeader.elements;
     const codec = elementCodec(type);
     const length = elements <= byteLength ? words[(bodyOffset + SharedArrayHeader.length) >> 2] >>> 0 : 0;
-    if (elements + length * codec.byteLength > byteLength) {
+    const lockAt = words[(bodyOffset + SharedArrayHeader.lock) >> 2] >>> 0;
+    const end = lockAt === 0 ? byteLength : Math.min(bodyOffset + lockAt, byteLength);
+    if (elements + length * codec.byteLength > end) {
       throw new CorruptSegmentError(
         `${segment.label} contradicts itself: ${byteLength} bytes hold no ${length} elements of type ${show(type)}`,
       );
@@ -230,11 +255,23 @@ class Opened<Type extends ValueType> {
     this.length = length;
     this.codec = codec;
     this.view = codec.viewOf(buffer, elements, length);
+    this.lock = lock(); // Last: it may open another segment.
   }
 }
 
-function open<Type extends ValueType>(segment: Segment, typeOf: () => Type): Opened<Type> {
-  return makeOver(segment, () => new Opened(segment, typeOf()));
+function open<Type extends ValueType>(
+  segment: Segment,
+  typeOf: () => Type,
+  wantedLock: unknown,
+  lockHandle?: SegmentHandle,
+): Opened<Type> {
+  return makeOver(segment, () => {
+    const type = typeOf();
+    const reference = readReference(segment);
+    return new Opened(segment, type, () =>
+      openLock(segment, SharedArrayHeader.lock, reference, wantedLock, lockHandle),
+    );
+  });
 }
 
 function create<Type extends ValueType>(
@@ -242,18 +279,21 @@ function create<Type extends ValueType>(
   lengthOrValues: number | Iterable<unknown>,
   options: SharedArrayOptions,
 ): Opened<Type> {
-  const checked = checkSharedOptions(options, 'a name or a backend');
+  const checked = checkSharedOptions(withBackendOf(options), 'a name or a backend');
   const codec = elementCodec(checkType(type));
   const values = typeof lengthOrValues === 'number' ? undefined : codec.prepare(listOf(lengthOrValues));
   const length = values === undefined ? (lengthOrValues as number) : values.length / codec.stride;
-  const bodyByteLength = SharedArrayHeader.elements + checkLength(length, codec.byteLength);
+  const elements = SharedArrayHeader.elements + checkLength(length, codec.byteLength);
+  const lock = planLock(options.lock, elements, SharedArrayHeader.lock, checked);
   const format = (segment: Segment) => {
     const { bodyOffset, buffer, words } = segment;
     words[(bodyOffset + SharedArrayHeader.length) >> 2] = length;
     if (values !== undefined) codec.viewOf(buffer, bodyOffset + SharedArrayHeader.elements, length).set(values);
+    lock.format(segment);
   };
-  const segment = createSegment(Constants.kindSharedArray, bodyByteLength, checked, format, typeText(type));
-  return open(segment, () => type);
+  const description = describeWith(typeText(type), lock.reference);
+  const segment = createSegment(Constants.kindSharedArray, lock.bodyByteLength, checked, format, description);
+  return open(segment, () => type, options.lock);
 }
 
 // How many bytes so many elements take.

@@ -6,6 +6,7 @@ import { describe } from '../memory/names.js';
 import type { Segment } from '../memory/segment.js';
 import { isScalarType, type ScalarType, scalarTypes } from '../record/description.js';
 import { type RecordInput, RecordType, type RecordValue, record, type ScalarValue } from '../record/record.js';
+import type { LockReference } from '../sync/lock-reference.js';
 
 /** A scalar, by its name, or what record() returns. */
 export type ValueType = ScalarType | RecordType;
@@ -36,6 +37,27 @@ export function typeText(type: ValueType): string {
   return typeof type === 'string' ? JSON.stringify(type) : type.text;
 }
 
+/** What a segment carries whose type has that text, and which shares a lock. */
+export function describeWith(text: string, reference: LockReference | undefined): string {
+  return reference === undefined ? text : JSON.stringify([text, reference]);
+}
+
+// The two parts of that. No type's text is an array.
+function partsOf(description: string): [text: string, reference: unknown] {
+  if (!description.startsWith('[')) return [description, undefined];
+  try {
+    const [text, reference] = JSON.parse(description);
+    return [String(text), reference ?? null];
+  } catch {
+    return [description, undefined];
+  }
+}
+
+/** The reference to the lock that it shares, if its segment names one. */
+export function readReference(segment: Segment): unknown {
+  return partsOf(readDescription(segment))[1];
+}
+
 /**
  * The type of what is in a segment.
  * @param wanted - undefined: any
@@ -43,7 +65,7 @@ export function typeText(type: ValueType): string {
  * @throws {CorruptSegmentError} if the segment names none
  */
 export function readType(segment: Segment, wanted: ValueType | undefined): ValueType {
-  const text = readDescription(segment);
+  const [text] = partsOf(readDescription(segment));
   if (wanted !== undefined && text === typeText(wanted)) return wanted;
   const there = parse(text);
   if (there === undefined) {

@@ -17,17 +17,36 @@ import {
 import { whenLinked } from '../memory/when-linked.js';
 import { RecordEncoder } from '../record/codec.js';
 import type { ScalarType } from '../record/description.js';
+import type { WithLock } from '../sync/lock-reference.js';
 import { checkWaitOptions, type WaitOptions } from '../wait/options.js';
+import {
+  type AttachLockOption,
+  checkLockOption,
+  Lockable,
+  type LockOption,
+  type OpenLock,
+  openLock,
+  planLock,
+  withBackendOf,
+} from './lockable.js';
 import { RecordCell, recordBodyByteLength } from './record-cell.js';
 import { checkScalar, ScalarCell } from './scalar-cell.js';
-import { SegmentOwner } from './segment-owner.js';
 import type { ValueCell } from './value-cell.js';
-import { checkType, readType, typeText, type ValueInput, type ValueRead, type ValueType } from './value-type.js';
+import {
+  checkType,
+  describeWith,
+  readReference,
+  readType,
+  typeText,
+  type ValueInput,
+  type ValueRead,
+  type ValueType,
+} from './value-type.js';
 
-export interface ValueOptions extends SharedOptions {}
+export interface ValueOptions extends SharedOptions, LockOption {}
 
 /** What a value is attached with. */
-export interface AttachValueOptions<Type extends ValueType> extends OpenOptions {
+export interface AttachValueOptions<Type extends ValueType> extends OpenOptions, AttachLockOption {
   /** What is expected: another type is an error. Without it the value has the type it was made with. */
   type?: Type;
 }
@@ -58,10 +77,10 @@ export type Addend<Type extends ValueType> = Type extends 'int64' | 'uint64'
  * before it changed a value is seen by those that see the new one. A value is not changed by assignment, since
  * `v.value += 1` would be two steps.
  *
- * A scalar takes 128 bytes of its segment. A record takes two copies for each of `maxParticipants`, 64 by default, each
+ * A scalar takes 128 bytes of its segment, its lock 384. A record takes two copies for each of `maxParticipants`, 64 by default, each
  * rounded up to 128 bytes.
  */
-export class Value<Type extends ValueType = ValueType> extends SegmentOwner {
+export class Value<Type extends ValueType = ValueType> extends Lockable {
   /** What it is. */
   readonly type: Type;
   readonly #cell: ValueCell;
@@ -80,7 +99,7 @@ export class Value<Type extends ValueType = ValueType> extends SegmentOwner {
   constructor(type: Opened<Type>);
   constructor(type: Type | Opened<Type>, initial?: ValueInput<Type>, options: ValueOptions = {}) {
     const opened = type instanceof Opened ? type : create(type, initial, options);
-    super(opened.segment);
+    super(opened.segment, opened.lock);
     this.type = opened.type;
     this.#cell = opened.cell;
   }
@@ -93,12 +112,14 @@ export class Value<Type extends ValueType = ValueType> extends SegmentOwner {
    * @throws {CorruptSegmentError} if it is no value of this version
    */
   static attach<Type extends ValueType = ValueType>(
-    target: string | SegmentHandle,
+    target: string | WithLock<SegmentHandle>,
     options: AttachValueOptions<Type> = {},
   ): Value<Type> {
     const wanted = options.type === undefined ? undefined : checkType(options.type);
+    if (options.lock !== undefined) checkLockOption(options.lock);
     const segment = attachSegment(Constants.kindValue, target, options);
-    return new Value(open(segment, () => readType(segment, wanted) as Type));
+    const handle = typeof target === 'string' ? undefined : target.lock;
+    return new Value(open(segment, () => readType(segment, wanted) as Type, options.lock, handle));
   }
 
   /**
@@ -110,7 +131,7 @@ export class Value<Type extends ValueType = ValueType> extends SegmentOwner {
     const name = checkName(options.name);
     bodyOf(checkType(options.type), options.value); // A wrong value is told of, though it may not be needed.
     return attachOrCreate(
-      () => Value.attach(name, options),
+      () => Value.attach(name, options as AttachValueOptions<Type>),
       () => {},
       () => new Value(options.type, options.value, options),
     );
@@ -216,29 +237,41 @@ class Opened<Type extends ValueType> {
   readonly segment: Segment;
   readonly type: Type;
   readonly cell: ValueCell;
+  readonly lock: OpenLock;
 
-  constructor(segment: Segment, type: Type) {
+  constructor(segment: Segment, type: Type, lock: () => OpenLock) {
     this.segment = segment;
     this.type = type;
     this.cell = typeof type === 'string' ? new ScalarCell(segment, type) : new RecordCell(segment, type);
+    this.lock = lock(); // Last: it may open another segment.
   }
 }
 
-function open<Type extends ValueType>(segment: Segment, typeOf: () => Type): Opened<Type> {
-  return makeOver(segment, () => new Opened(segment, typeOf()));
+function open<Type extends ValueType>(
+  segment: Segment,
+  typeOf: () => Type,
+  wantedLock: unknown,
+  lockHandle?: SegmentHandle,
+): Opened<Type> {
+  return makeOver(segment, () => {
+    const type = typeOf();
+    const reference = readReference(segment);
+    return new Opened(segment, type, () => openLock(segment, ValueHeader.lock, reference, wantedLock, lockHandle));
+  });
 }
 
 function create<Type extends ValueType>(type: Type, initial: unknown, options: ValueOptions): Opened<Type> {
-  const checked = checkSharedOptions(options, 'a name or a backend');
+  const checked = checkSharedOptions(withBackendOf(options), 'a name or a backend');
   const { byteLength, format } = bodyOf(checkType(type), initial);
-  const segment = createSegment(
-    Constants.kindValue,
-    byteLength(checked.maxParticipants),
-    checked,
-    format,
-    typeText(type),
-  );
-  return open(segment, () => type);
+  const body = byteLength(checked.maxParticipants);
+  const lock = planLock(options.lock, body, ValueHeader.lock, checked);
+  const formatBoth = (segment: Segment) => {
+    format(segment);
+    lock.format(segment);
+  };
+  const description = describeWith(typeText(type), lock.reference);
+  const segment = createSegment(Constants.kindValue, lock.bodyByteLength, checked, formatBoth, description);
+  return open(segment, () => type, options.lock);
 }
 
 interface Body {

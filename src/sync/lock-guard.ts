@@ -1,33 +1,29 @@
 // What stands for a lock that is held: whoever has the guard owns the lock, whichever task of a thread that is.
 
 import { ClosedError, RingwayError } from '../errors.js';
-
-/** What a guard gives the lock back to. */
-export interface Guarded {
-  readonly closed: boolean;
-  /** @internal */
-  readonly label: string;
-  /** @internal */
-  endGuard(): void;
-}
+import type { Hold } from './hold.js';
 
 /**
  * A lock that is held, until `release()` or the end of a `using` block. A guard that is forgotten keeps the lock until its
  * handle is closed or its process ends, and then the next owner is told as of a death.
  */
 export class LockGuard implements Disposable {
+  /** @internal What the guard is of. */
+  readonly hold: Hold;
+  #released = false;
+  #diedPid: number | undefined; // Once it is released, for the hold may be another one by now.
+
+  /** @internal */
+  constructor(hold: Hold) {
+    this.hold = hold;
+  }
+
   /**
    * The pid of the last owner, in its own pid namespace, if that died, or closed its handle, without releasing the lock;
    * else undefined.
    */
-  readonly diedPid: number | undefined;
-  readonly #lock: Guarded;
-  #released = false;
-
-  /** @internal */
-  constructor(lock: Guarded, diedPid: number | undefined) {
-    this.#lock = lock;
-    this.diedPid = diedPid;
+  get diedPid(): number | undefined {
+    return this.#released ? this.#diedPid : this.hold.diedPid;
   }
 
   /**
@@ -40,7 +36,7 @@ export class LockGuard implements Disposable {
 
   /** Whether this guard holds the lock no more. */
   get released(): boolean {
-    return this.#released || this.#lock.closed;
+    return this.#released || this.hold.over;
   }
 
   /**
@@ -51,7 +47,8 @@ export class LockGuard implements Disposable {
   release(): void {
     this.checkHeld();
     this.#released = true;
-    this.#lock.endGuard();
+    this.#diedPid = this.hold.diedPid;
+    this.hold.endGuard();
   }
 
   /** Releases the lock, unless that was done. */
@@ -60,8 +57,14 @@ export class LockGuard implements Disposable {
   }
 
   /** @internal Throws unless this guard holds the lock. */
-  protected checkHeld(): void {
-    if (this.#released) throw new RingwayError(`this guard of ${this.#lock.label} was released`, 'ERR_RINGWAY_STATE');
-    if (this.#lock.closed) throw new ClosedError(`${this.#lock.label} was closed, and this guard's hold given up`);
+  checkHeld(): void {
+    const { hold } = this;
+    const { label } = hold.lock;
+    if (this.#released) throw new RingwayError(`this guard of ${label} was released`, 'ERR_RINGWAY_STATE');
+    if (hold.lock.closed) throw new ClosedError(`${label} was closed, and this guard's hold given up`);
+    if (hold.lost) throw new RingwayError(`this guard of ${label} has lost its hold`, 'ERR_RINGWAY_STATE');
+    if (hold.suspended) {
+      throw new RingwayError(`this guard of ${label} waits, and does not hold the lock meanwhile`, 'ERR_RINGWAY_STATE');
+    }
   }
 }

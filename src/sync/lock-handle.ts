@@ -2,7 +2,7 @@
 // Which process and thread owns it is in the segment (ownership.ts); which task does, only this handle knows.
 
 import { ClosedError, RingwayError, TimeoutError } from '../errors.js';
-import { Constants, LockHeader } from '../layout.js';
+import { Constants, LockHeader, SegmentHeader } from '../layout.js';
 import { closesWhenCollected } from '../memory/collected.js';
 import { departureOf } from '../memory/flight.js';
 import { checkName, describe } from '../memory/names.js';
@@ -30,7 +30,7 @@ import {
 } from '../wait/options.js';
 import { waitSync } from '../wait/wait-sync.js';
 import { settled, Waiters } from '../wait/waiters.js';
-import type { Guarded } from './lock-guard.js';
+import { Hold, type Holdable, Holding } from './hold.js';
 import { formatOwnership, Ownership, Taken } from './ownership.js';
 import type { Place } from './turn.js';
 
@@ -58,21 +58,14 @@ export interface LockWaitOptions extends WaitOptions, OwnerDiedOptions {}
 /** For operations that block the thread. */
 export interface SyncLockWaitOptions extends SyncWaitOptions, OwnerDiedOptions {}
 
-/** Who holds a lock through a handle: one of the thread's tasks, by a guard, or whatever the thread runs. */
-export const Holding = { nothing: 0, byTask: 1, byThread: 2 } as const;
-export type Holding = (typeof Holding)[keyof typeof Holding];
-
 /** One thread's handle to a lock; what Lock and RLock have in common. */
-export abstract class LockHandle<Guard extends Disposable> implements Disposable, Guarded {
+export abstract class LockHandle<Guard extends Disposable> implements Disposable, Holdable {
   readonly #ownership: Ownership;
   readonly #segment: Segment;
   readonly #waiters: Waiters;
   readonly #spin: AdaptiveSpin;
-  #holding: Holding = Holding.nothing;
-  // How often this handle has to release before its lock is: by guards, and by acquire forms.
-  #guards = 0;
-  #acquired = 0;
-  #diedPid: number | undefined;
+  #hold: Hold | undefined; // What this handle has the lock by, while it has it.
+  #spare: Hold | undefined; // One that is over.
 
   constructor(ownership: Ownership) {
     const { segment } = ownership;
@@ -80,14 +73,14 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
     this.#segment = segment;
     this.#waiters = new Waiters(ownership);
     this.#spin = new AdaptiveSpin(ownership.mode, LONGEST_SPIN_MS);
-    collected.register(this, { segment, ownership }, this);
+    (ownership.inside ? collectedInside : collected).register(this, { segment, ownership }, this);
   }
 
   /** @internal The class, where a message carries the lock. */
   protected abstract readonly kind: string;
 
-  /** @internal A guard of the hold that was taken just now. */
-  protected abstract makeGuard(diedPid: number | undefined): Guard;
+  /** @internal One more guard of a hold. */
+  protected abstract makeGuard(hold: Hold): Guard;
 
   /** Whether somebody has the lock; a dead process counts until a waiter or a `try` form has noticed its death. */
   get locked(): boolean {
@@ -134,6 +127,13 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
     return this.#segment.label;
   }
 
+  /** @internal The random number that tells this lock from all others. */
+  get uniqueId(): string {
+    const { words } = this.#segment;
+    const at = SegmentHeader.uniqueId >> 2;
+    return [words[at], words[at + 1]].map((word) => (word >>> 0).toString(16).padStart(8, '0')).join('');
+  }
+
   /**
    * Waits until the lock is free and those who called before have had it, and takes it.
    * @returns its guard
@@ -142,7 +142,7 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
    * @throws {ClosedError} if this handle is closed, also meanwhile
    */
   lock(options?: LockWaitOptions): Promise<Guard> {
-    return this.waitAsync('lock', options, false, () => this.addGuard());
+    return this.waitAsync('lock', options, false, () => this.#newGuard());
   }
 
   /**
@@ -153,7 +153,7 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
    */
   lockSync(options?: SyncLockWaitOptions): Guard {
     this.#waitSync('lockSync', options, heedsMark(options));
-    return this.addGuard();
+    return this.#newGuard();
   }
 
   /**
@@ -163,7 +163,7 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
    * @throws {OwnerDiedError} with `onOwnerDied: 'throw'`
    */
   tryLock(options?: OwnerDiedOptions): Guard | null {
-    return this.tryTake(heedsMark(options), Holding.byTask) ? this.addGuard() : null;
+    return this.tryTake(heedsMark(options), Holding.byTask) ? this.#newGuard() : null;
   }
 
   /** Runs `fn` while it has the lock. Throws what `lock()` and `fn` throw; the lock is released in either case. */
@@ -195,12 +195,13 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
    */
   release(): void {
     this.#checkOpen();
-    if (this.#acquired === 0) {
-      const why = this.#guards > 0 ? 'its guard has to release it' : 'this handle has not acquired it';
+    const hold = this.#hold;
+    if (hold === undefined || hold.acquired === 0) {
+      const why = hold === undefined ? 'this handle has not acquired it' : 'its guard has to release it';
       throw new RingwayError(`${this.label} cannot be released: ${why}`, 'ERR_RINGWAY_STATE');
     }
-    this.#acquired--;
-    this.#releaseIfLast();
+    hold.acquired--;
+    this.releaseIfLast(hold);
   }
 
   /**
@@ -209,11 +210,11 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
    */
   close(): void {
     if (this.closed) return;
-    collected.unregister(this);
-    this.#holding = Holding.nothing;
+    (this.#ownership.inside ? collectedInside : collected).unregister(this);
+    this.#hold = undefined;
     this.#waiters.close(`${this.label} was closed`);
     this.#ownership.close();
-    this.#segment.close();
+    if (!this.#ownership.inside) this.#segment.close();
   }
 
   [Symbol.dispose](): void {
@@ -233,25 +234,71 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
   }
 
   /** @internal */
-  endGuard(): void {
-    this.#guards--;
-    this.#releaseIfLast();
+  releaseIfLast(hold: Hold): void {
+    if (hold.guards + hold.acquired > 0) return;
+    this.#hold = undefined;
+    this.#spare = hold;
+    this.#ownership.release();
   }
 
-  /** @internal One more guard of the hold that is there. */
-  protected addGuard(): Guard {
-    this.#guards++;
-    return this.makeGuard(this.#diedPid);
+  /** @internal */
+  suspend(hold: Hold): void {
+    hold.suspended = true;
+    this.#hold = undefined;
+    this.#ownership.release();
   }
 
-  /** @internal Whether a Sync call of this thread holds the lock, through this handle. */
-  protected get heldByThread(): boolean {
-    return this.#holding === Holding.byThread;
+  /** @internal */
+  async resume(hold: Hold): Promise<void> {
+    try {
+      await this.waitAsync('wait', undefined, false, () => this.#goOn(hold));
+    } catch (error) {
+      hold.lost = true;
+      throw error;
+    }
+  }
+
+  /** @internal */
+  resumeSync(hold: Hold): unknown {
+    let interruption: unknown;
+    for (;;) {
+      try {
+        this.#waitSync('waitSync', undefined, false);
+        this.#goOn(hold);
+        return interruption;
+      } catch (error) {
+        // The lock has to be held at the end, or the caller would touch what others are changing.
+        if ((error as RingwayError).code !== 'EINTR') {
+          hold.lost = true;
+          throw error;
+        }
+        interruption = error;
+      }
+    }
+  }
+
+  // In place of the hold that was begun by taking the lock.
+  #goOn(hold: Hold): void {
+    this.#spare = this.#hold;
+    hold.diedPid = this.#hold?.diedPid;
+    hold.suspended = false;
+    this.#hold = hold;
+  }
+
+  /** @internal One more guard of a hold. */
+  protected addGuard(hold: Hold): Guard {
+    hold.guards++;
+    return this.makeGuard(hold);
+  }
+
+  /** @internal What a Sync call of this thread holds the lock by, through this handle. */
+  protected get heldByThread(): Hold | undefined {
+    return this.#hold?.by === Holding.byThread ? this.#hold : undefined;
   }
 
   /** @internal Counts what an `acquire` form has taken. */
   protected countAcquired(): true {
-    this.#acquired++;
+    (this.#hold as Hold).acquired++;
     return true;
   }
 
@@ -320,15 +367,17 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
   #take(place: Place | undefined, heedMark: boolean, holding: Holding): boolean {
     const taken = this.#ownership.tryTake(place, heedMark);
     if (taken === Taken.no) return false;
-    this.#holding = holding;
-    this.#diedPid = taken === Taken.abandoned ? this.#ownership.diedPid : undefined;
+    const hold = this.#spare ?? new Hold(this);
+    this.#spare = undefined;
+    hold.by = holding;
+    hold.diedPid = taken === Taken.abandoned ? this.#ownership.diedPid : undefined;
+    this.#hold = hold;
     return true;
   }
 
-  #releaseIfLast(): void {
-    if (this.#guards + this.#acquired > 0) return;
-    this.#holding = Holding.nothing;
-    this.#ownership.release();
+  // Of what was taken just now.
+  #newGuard(): Guard {
+    return this.addGuard(this.#hold as Hold);
   }
 
   #checkOpen(): void {
@@ -340,6 +389,13 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
 const collected = closesWhenCollected<{ segment: Segment; ownership: Ownership }>(({ segment, ownership }) => {
   if (!segment.closed) ownership.close();
 });
+
+// The segment goes when that does which it belongs to, and perhaps not before the last view of it.
+const collectedInside = new FinalizationRegistry<{ segment: Segment; ownership: Ownership }>(
+  ({ segment, ownership }) => {
+    if (!segment.closed) ownership.close();
+  },
+);
 
 /** Whether an abandoned lock is to be left alone. */
 export function heedsMark(options: OwnerDiedOptions | undefined): boolean {

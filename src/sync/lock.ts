@@ -4,12 +4,12 @@ import { TimeoutError } from '../errors.js';
 import type { SegmentHandle } from '../memory/segment.js';
 import { unlink } from '../memory/shared-object.js';
 import type { AttachOptions, SyncWaitOptions, WaitOptions } from '../wait/options.js';
+import { type Hold, Holding } from './hold.js';
 import { LockGuard } from './lock-guard.js';
 import {
   attachLock,
   createLock,
   createOrAttachLock,
-  Holding,
   LockHandle,
   type LockOptions,
   type NamedLockOptions,
@@ -106,7 +106,7 @@ export class Lock extends LockHandle<LockGuard> {
   protected override readonly kind = 'Lock';
 
   /** @internal */
-  protected override makeGuard(diedPid: number | undefined): LockGuard {
-    return new LockGuard(this, diedPid);
+  protected override makeGuard(hold: Hold): LockGuard {
+    return new LockGuard(hold);
   }
 }

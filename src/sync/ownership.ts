@@ -33,9 +33,9 @@ export const Taken = {
 } as const;
 export type Taken = (typeof Taken)[keyof typeof Taken];
 
-/** Writes the header of a new lock into zeroed memory. */
-export function formatOwnership(segment: Segment, mode: WaitMode): void {
-  segment.words[(segment.bodyOffset + LockHeader.wait) >> 2] = WAIT_MODES[mode];
+/** Writes the header of a new lock into zeroed memory, at the body's start unless told otherwise. */
+export function formatOwnership(segment: Segment, mode: WaitMode, offset = segment.bodyOffset): void {
+  segment.words[(offset + LockHeader.wait) >> 2] = WAIT_MODES[mode];
 }
 
 // The participants of this thread's open handles, as `identity/participant`: a Sync wait for one of them cannot end.
@@ -58,30 +58,35 @@ export class Ownership implements Condition {
   // Of the last attempt, by which a sleeper knows whether it may go on.
   #place: Place | undefined;
 
+  /** Whether the segment is something else's, which has the lock beside its own data. */
+  readonly inside: boolean;
+
   /**
-   * Checks the body of a segment.
+   * Checks the header of a lock.
+   * @param offset - where it starts, from the segment's start: where the body does, unless the lock is something else's
    * @throws {CorruptSegmentError} naming the field that does not fit
    */
-  constructor(segment: Segment, mode?: WaitMode) {
-    const { bodyOffset, words } = segment;
+  constructor(segment: Segment, mode?: WaitMode, offset = segment.bodyOffset) {
+    const { words } = segment;
     const refuse = (why: string): never => {
       throw new CorruptSegmentError(`${segment.label} contradicts itself: ${why}`);
     };
-    if (segment.byteLength - bodyOffset < LockHeader.end) refuse(`${segment.byteLength} bytes hold no lock`);
-    const wait = words[(bodyOffset + LockHeader.wait) >> 2] >>> 0;
+    if (segment.byteLength - offset < LockHeader.end) refuse(`${segment.byteLength} bytes hold no lock`);
+    const wait = words[(offset + LockHeader.wait) >> 2] >>> 0;
     const created = waitModeOf(wait);
     if (created === undefined) refuse(`wait is ${wait}`);
     this.segment = segment;
+    this.inside = offset !== segment.bodyOffset;
     this.mode = mode ?? (created as WaitMode);
-    this.watched = bodyOffset + LockHeader.owner;
+    this.watched = offset + LockHeader.owner;
     this.#words = words;
     this.#owner = this.watched >> 2;
-    this.#diedPid = (bodyOffset + LockHeader.diedPid) >> 2;
-    this.#released = bodyOffset + LockHeader.released;
+    this.#diedPid = (offset + LockHeader.diedPid) >> 2;
+    this.#released = offset + LockHeader.released;
     this.#me = segment.participantId + 1;
     const offsets = {
-      turn: bodyOffset + LockHeader.turn,
-      nextTicket: bodyOffset + LockHeader.nextTicket,
+      turn: offset + LockHeader.turn,
+      nextTicket: offset + LockHeader.nextTicket,
       released: this.#released,
     };
     this.turn = new Turn(segment, offsets, () => isFree(Atomics.load(words, this.#owner)));

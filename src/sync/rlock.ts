@@ -3,12 +3,12 @@
 import type { SegmentHandle } from '../memory/segment.js';
 import { unlink } from '../memory/shared-object.js';
 import type { AttachOptions, SyncWaitOptions, WaitOptions } from '../wait/options.js';
+import { type Hold, Holding } from './hold.js';
 import { LockGuard } from './lock-guard.js';
 import {
   attachLock,
   createLock,
   createOrAttachLock,
-  Holding,
   LockHandle,
   type LockOptions,
   type NamedLockOptions,
@@ -19,11 +19,11 @@ import { Ownership } from './ownership.js';
 
 /** A guard of an RLock. The lock is released when all guards of one hold are. */
 export class RLockGuard extends LockGuard {
-  readonly #again: () => RLockGuard;
+  readonly #again: (hold: Hold) => RLockGuard;
 
   /** @internal */
-  constructor(lock: RLock, diedPid: number | undefined, again: () => RLockGuard) {
-    super(lock, diedPid);
+  constructor(hold: Hold, again: (hold: Hold) => RLockGuard) {
+    super(hold);
     this.#again = again;
   }
 
@@ -35,7 +35,7 @@ export class RLockGuard extends LockGuard {
    */
   relock(): RLockGuard {
     this.checkHeld();
-    return this.#again();
+    return this.#again(this.hold);
   }
 }
 
@@ -48,7 +48,7 @@ export class RLockGuard extends LockGuard {
  * and a Lock and an RLock of one name are one lock.
  */
 export class RLock extends LockHandle<RLockGuard> {
-  readonly #again = () => this.addGuard();
+  readonly #again = (hold: Hold) => this.addGuard(hold);
 
   /**
    * Makes a lock.
@@ -102,7 +102,8 @@ export class RLock extends LockHandle<RLockGuard> {
    * @throws {RingwayError} `EINTR` when a signal came that somebody listens to
    */
   override lockSync(options?: SyncLockWaitOptions): RLockGuard {
-    return this.heldByThread ? this.addGuard() : super.lockSync(options);
+    const hold = this.heldByThread;
+    return hold === undefined ? super.lockSync(options) : this.addGuard(hold);
   }
 
   /**
@@ -111,7 +112,7 @@ export class RLock extends LockHandle<RLockGuard> {
    * @throws {OwnerDiedError} if the last owner did not release it; the lock stays free and marked: `lockSync()` takes it
    */
   acquireSync(options?: SyncWaitOptions): boolean {
-    return this.heldByThread ? this.countAcquired() : this.acquireByThread('acquireSync', options);
+    return this.heldByThread === undefined ? this.acquireByThread('acquireSync', options) : this.countAcquired();
   }
 
   /**
@@ -119,14 +120,14 @@ export class RLock extends LockHandle<RLockGuard> {
    * @throws {OwnerDiedError} if the last owner did not release it; the lock stays free and marked
    */
   tryAcquire(): boolean {
-    return (this.heldByThread || this.tryTake(true, Holding.byThread)) && this.countAcquired();
+    return (this.heldByThread !== undefined || this.tryTake(true, Holding.byThread)) && this.countAcquired();
   }
 
   /** @internal */
   protected override readonly kind = 'RLock';
 
   /** @internal */
-  protected override makeGuard(diedPid: number | undefined): RLockGuard {
-    return new RLockGuard(this, diedPid, this.#again);
+  protected override makeGuard(hold: Hold): RLockGuard {
+    return new RLockGuard(hold, this.#again);
   }
 }

@@ -99,6 +99,11 @@ export const upperCase = task(import.meta, 'upperCase', async (words: Connection
   for await (const word of words) await words.send(word.toUpperCase());
 });
 
+export const sendsAndExits = task(import.meta, 'sendsAndExits', async (words: Connection<string, never>) => {
+  await words.send('the last word');
+  process.exit(0);
+});
+
 export const recurse = task(import.meta, 'recurse', async (jobs: Queue<number[]>, path: number[]): Promise<void> => {
   await jobs.put(path);
   if (path.length === 2) return;

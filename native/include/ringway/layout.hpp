@@ -26,6 +26,7 @@ enum class Kind : uint32_t {
   lock = 5,
   event = 6,
   barrier = 7,
+  condition = 8,
   value = 9,
   sharedMemory = 10,
   sharedArray = 11,
@@ -392,27 +393,55 @@ inline constexpr uint32_t kBlamePidShift = 3;
 inline constexpr uint32_t kBlameGenerationShift = 25;
 enum class BreakCause : uint32_t { timeout = 1, signal = 2, abort = 3, reset = 4, action = 5, died = 6, closed = 7 };
 
+// Body of Kind::condition, followed by a row for each participant; see condition.hpp and src/sync/notices.ts.
+//        0  384 lock                            its own lock; of no use if the description names another one
+//      384    4 left                all          how often notices were left by one that is gone, wraps
+//      388    4 nextRow             lock's owner hint: where the next notice goes first
+//      392    4 rowsEver            lock's owner rows from here on were never used
+//      512    . rows                             WaitingRow[maxParticipants]
+struct ConditionHeader {
+  LockHeader lock;
+  alignas(kIsolationBytes) Atomic<uint32_t> left;
+  Atomic<uint32_t> nextRow, rowsEver;
+};
+static_assert(sizeof(ConditionHeader) == 512 && offsetof(ConditionHeader, left) == 384);
+static_assert(offsetof(ConditionHeader, nextRow) == 388 && offsetof(ConditionHeader, rowsEver) == 392);
+
+//        0    4 counts              lock's owner waits of this participant in the low kNoticeShift bits; above them how
+//                                                many notices it has been given and has not taken
+//        4    8 notified            both         event count: the participant sleeps here
+struct alignas(kIsolationBytes) WaitingRow {
+  Atomic<uint32_t> counts;
+  EventCountWords notified;
+};
+static_assert(sizeof(WaitingRow) == kIsolationBytes && offsetof(WaitingRow, notified) == 4);
+inline constexpr uint32_t kNoticeShift = 16;
+
 // Body of Kind::value; see src/shared/scalar-cell.ts and src/shared/record-cell.ts.
 //        0    8 cell                all          a scalar: its value, in the first 4 bytes unless it has 8; a record: the
 //                                                number of the current copy in the low kValueCopyBits bits, above them
 //                                                how many there have been
+//        8    4 lock                creator      where its own lock is, a LockHeader, from the body's start; 0: it has none
 //      128    . copies              participants a record only: two for each participant, in order, each rounded up to
 //                                                kIsolationBytes; written by that participant alone
 struct ValueHeader {
   alignas(kIsolationBytes) Atomic<uint64_t> cell;
+  uint32_t lock;
 };
-static_assert(sizeof(ValueHeader) == 128);
+static_assert(sizeof(ValueHeader) == 128 && offsetof(ValueHeader, lock) == 8);
 
 inline constexpr uint32_t kValueCopyBits = 13;
 static_assert(2 * kMaxParticipants <= uint32_t{1} << kValueCopyBits);
 
 // Body of Kind::sharedArray; the type of its elements is the segment's description.
 //        0    4 length              creator      how many elements
+//        4    4 lock                creator      as of a value
 //      128    . elements            all
 struct SharedArrayHeader {
   alignas(kIsolationBytes) uint32_t length;
+  uint32_t lock;
 };
-static_assert(sizeof(SharedArrayHeader) == 128);
+static_assert(sizeof(SharedArrayHeader) == 128 && offsetof(SharedArrayHeader, lock) == 4);
 
 // Longest body of Kind::sharedMemory (which is nothing but its bytes), value and sharedArray: with all that stands around
 // it, what one typed array spans in every supported runtime.

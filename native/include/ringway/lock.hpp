@@ -26,4 +26,18 @@ inline bool abandonLock(LockHeader& lock, uint32_t id, const ParticipantEntry& e
   return lock.owner.compare_exchange_strong(owner, kLockOwnerDied, std::memory_order_seq_cst);  // A.
 }
 
+// The lock that a segment of that kind has in its body, or nullptr. Offsets are a peer's to write, so they are checked.
+inline LockHeader* lockIn(Kind kind, std::byte* body, uint64_t byteLength) noexcept {
+  if (byteLength < sizeof(LockHeader)) return nullptr;
+  uint32_t offset = 0;
+  if (kind == Kind::value || kind == Kind::sharedArray) {
+    offset = kind == Kind::value ? reinterpret_cast<const ValueHeader*>(body)->lock
+                                 : reinterpret_cast<const SharedArrayHeader*>(body)->lock;
+    if (offset == 0 || offset % kIsolationBytes != 0 || offset > byteLength - sizeof(LockHeader)) return nullptr;
+  } else if (kind != Kind::lock && kind != Kind::condition) {
+    return nullptr;
+  }
+  return reinterpret_cast<LockHeader*>(body + offset);
+}
+
 }  // namespace ringway

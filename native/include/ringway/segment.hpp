@@ -24,6 +24,7 @@
 
 #include "ringway/barrier.hpp"
 #include "ringway/broadcast.hpp"
+#include "ringway/condition.hpp"
 #include "ringway/lock.hpp"
 #include "ringway/mpmc_slots.hpp"
 #include "ringway/position.hpp"
@@ -183,10 +184,10 @@ inline void clearParticipant(std::byte* base, const SegmentShape& shape, uint32_
     const bool died = how == Departure::died;
     broadcast.leave(id, died ? RolePhase::died : RolePhase::closed, entry.pid.load(std::memory_order_relaxed));
   }
-  if (shape.kind == Kind::lock && byteLength >= sizeof(LockHeader)) {
-    auto& lock = *reinterpret_cast<LockHeader*>(body);
+  if (shape.kind == Kind::condition) leaveNotices(id, body, byteLength, shape.maxParticipants);
+  if (LockHeader* lock = lockIn(shape.kind, body, byteLength)) {
     // Whoever leaves with the lock has not released it either. Killed between the two, we leave sleepers to their limit.
-    if (abandonLock(lock, id, entry)) EventCount(lock.released).notify();
+    if (abandonLock(*lock, id, entry)) EventCount(lock->released).notify();
   }
 }
 
