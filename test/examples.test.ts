@@ -20,7 +20,8 @@ class Example {
   errors = '';
 
   constructor(name: string, env: NodeJS.ProcessEnv = {}) {
-    const program = fileURLToPath(new URL(`../build/ts/examples/${name}/main.js`, import.meta.url));
+    const file = name.includes('/') ? name : `${name}/main`;
+    const program = fileURLToPath(new URL(`../build/ts/examples/${file}.js`, import.meta.url));
     this.process = spawn(process.execPath, [program], {
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -92,6 +93,35 @@ describe('the pool of workers', () => {
       for (const pid of example.children()) process.kill(pid, 'SIGKILL');
       expect(await example.end()).toBe(1);
       expect(example.errors).toMatch(/^workers: found .* primes, and there are 664,579/);
+    },
+    LIMIT_MS,
+  );
+});
+
+describe('the tour', () => {
+  it(
+    'shows what each mechanism does',
+    async () => {
+      const example = new Example('tour');
+      expect(await example.end(), example.errors).toBe(0);
+      const lines = example.lines.join('\n');
+      expect(lines).toContain("received [ 'hello', 'IPC' ]\nthe sender has ended: end of the stream");
+      expect(lines).toMatch(/two consumers got \d+ and \d+: 499500 in all/);
+      expect(lines).toContain('4 processes added 1 to a value 1000 times each: 4000');
+      expect(lines).toContain('each doubled what was in the array before: 1, 2, 4, 8');
+      expect(lines).toContain('add(2, 3) is 5\ncounted 1\ncounted 2\ncounted 3');
+      expect(example.errors).toBe('');
+      expect(segmentFiles()).toEqual([]);
+    },
+    LIMIT_MS,
+  );
+
+  it(
+    'sends through the kernel where processes share no memory',
+    async () => {
+      const example = new Example('tour/pipe', { RINGWAY_BACKEND: 'sab' });
+      expect(await example.end(), example.errors).toBe(0);
+      expect(example.lines).toEqual(["received [ 'hello', 'IPC' ]", 'the sender has ended: end of the stream']);
     },
     LIMIT_MS,
   );

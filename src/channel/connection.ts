@@ -136,6 +136,11 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
     return this.#channel.transport;
   }
 
+  /** @internal Settles when it can move, if that needs time. */
+  get established(): Promise<void> | undefined {
+    return this.#channel.established;
+  }
+
   /** Whether this end can receive. */
   get readable(): boolean {
     return this.#receiver !== undefined;

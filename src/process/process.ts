@@ -2,6 +2,7 @@
 
 import type { Readable, Writable } from 'node:stream';
 import { arrive, Receiving } from '../channel/arrivals.js';
+import { Connection } from '../channel/connection.js';
 import { structuredCodec as codec } from '../codec/structured.js';
 import { ClosedError, RemoteError, RingwayError } from '../errors.js';
 import { describe } from '../memory/names.js';
@@ -132,6 +133,8 @@ export class Process<Args extends unknown[] = never> implements AsyncDisposable 
   async #start(wantsResult: boolean): Promise<Child> {
     this.#checkOpen();
     checkNotLoading();
+    const connecting = (this.#args ?? []).flatMap((arg) => (arg instanceof Connection ? (arg.established ?? []) : []));
+    if (connecting.length > 0) await Promise.all(connecting);
     if (this.#args === undefined) {
       throw new RingwayError(`${this.#label} was started before: make another one`, 'ERR_RINGWAY_STATE');
     }

@@ -64,6 +64,8 @@ export interface FrameChannel {
   readonly transport: Transport;
   readonly sender: FrameSender | undefined;
   readonly receiver: FrameReceiver | undefined;
+  /** Settles when the other end is there, if it was not from the start: a pair of sockets that was made without the addon. */
+  readonly established?: Promise<void> | undefined;
   /**
    * Starts the way of this channel's ends to another process. Nobody uses them until `sent` or `unsent` is called.
    * @throws if it cannot go there

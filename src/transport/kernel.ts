@@ -30,7 +30,7 @@ export interface KernelDescriptors {
 interface Carrier {
   readonly source: ByteSource | undefined;
   readonly sink: ByteSink | undefined;
-  readonly established: Promise<void>;
+  readonly established: Promise<void> | undefined;
   /** What another process needs to take it over, and what gives it up here. Throws what `stays` makes if it cannot. */
   depart(stays: (why: string) => RingwayError): {
     descriptors: { readFd?: number; writeFd?: number };
@@ -43,8 +43,7 @@ export class KernelChannel implements FrameChannel {
   readonly transport: KernelKind;
   readonly sender: KernelSender | undefined;
   readonly receiver: KernelReceiver | undefined;
-  /** Settles when the connection is there: at once, but for a pair that was made without the addon. */
-  readonly established: Promise<void>;
+  readonly established: Promise<void> | undefined;
   readonly #carrier: Carrier;
   #detached = false;
   #peer: WeakRef<KernelChannel> | undefined;
@@ -233,7 +232,7 @@ function overDescriptors(kind: KernelKind, { read, write }: NativeEnd, native: N
   return {
     source,
     sink,
-    established: Promise.resolve(),
+    established: undefined,
     depart: () => ({
       descriptors: {
         ...(read === undefined ? {} : { readFd: read }),

@@ -12,8 +12,8 @@ import { writeError } from './descriptor-stream.js';
 export class SocketEnd {
   readonly source: SocketSource;
   readonly sink: SocketSink;
-  /** Settles when the socket is there. */
-  readonly established: Promise<void>;
+  /** Settles when the socket is there; undefined if it was from the start. */
+  readonly established: Promise<void> | undefined;
   #socket: Socket | undefined;
   #halves = 2;
 
@@ -27,7 +27,6 @@ export class SocketEnd {
       );
     } else {
       this.#take(socket);
-      this.established = Promise.resolve();
     }
   }
 
