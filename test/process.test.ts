@@ -288,6 +288,8 @@ describe('a process', () => {
   it('makes queues of its own, for its children and as a result', async () => {
     const queue = opening(await Process.run(tasks.queueInside, [10]));
     expect(await queue.get()).toEqual({ value: 90 });
+    // It closes its queues on its way out; killed in the middle of that, as below, it would leave them to a sweep.
+    for (const child of activeChildren()) await child.join();
   });
 
   it('exits right after a send and a put, and all of it arrives', async () => {
