@@ -122,7 +122,7 @@ const openEnds = new Map<string, Map<string, WeakRef<SpscEnd>>>();
 /** The end that this thread holds already. */
 export function openEnd(role: Role): SpscEnd | undefined {
   const end = openEnds.get(role.segment.identity)?.get(role.name)?.deref();
-  return end === undefined || end.closed ? undefined : end;
+  return end === undefined || end.closed || end.isLeaving ? undefined : end;
 }
 
 /** This attachment to the segment is gone, and its ends with it. */
@@ -174,6 +174,9 @@ export abstract class SpscEnd extends RingEnd {
     if (words.from === undefined) takeRole(words.mine);
     else takeRoleFrom(words.mine, words.from.ticket, words.from.pid);
   }
+
+  /** @internal In a message: others may take the role while this thread blocks. */
+  isLeaving = false;
 
   /** @internal The peer's death ends the stream as its close does. */
   deathIsClose = false;

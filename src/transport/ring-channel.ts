@@ -55,6 +55,11 @@ abstract class RingFrameEnd<End extends SpscEnd> {
     return this.end.waitSync(what, options, attempt);
   }
 
+  /** Whether the end is in a message that may have been received already. */
+  setLeaving(isLeaving: boolean): void {
+    this.end.isLeaving = isLeaving;
+  }
+
   ref(): void {
     this.end.ref();
   }
@@ -189,10 +194,12 @@ export class RingChannel implements FrameChannel {
   depart(route: Route): Omit<Departure, 'kind'> {
     for (const end of this.#ends()) end.ring.checkRoute(route);
     const data = this.#takeOff();
+    this.#setLeaving(true);
     return {
       data,
       sent: (_, carrier) => this.#giveAway(data, carrier),
       unsent: () => {
+        this.#setLeaving(false);
         if (data.sender !== undefined) this.sender?.ring.land(data.sender.ticket);
         if (data.receiver !== undefined) this.receiver?.ring.land(data.receiver.ticket);
       },
@@ -203,6 +210,10 @@ export class RingChannel implements FrameChannel {
     const data = this.#takeOff();
     this.#giveAway(data, undefined);
     return data;
+  }
+
+  #setLeaving(isLeaving: boolean): void {
+    for (const end of this.#ends()) end.setLeaving(isLeaving);
   }
 
   #takeOff(): Handles {

@@ -12,10 +12,14 @@ export const WAIT_MODES: Readonly<Record<WaitMode, number>> = {
   park: Constants.waitPark,
 };
 
-/** Longest watch of a thread that blocks: what a sleep and a wake-up cost. */
-export const LONGEST_SPIN_MS = 0.05;
+/**
+ * Longest watch of a thread that blocks: what a sleep and a wake-up cost, on virtual machines too. With less than that two
+ * ends that answer one another stay asleep for good once they are: each finds that the other one takes longer than it would
+ * watch.
+ */
+export const LONGEST_SPIN_MS = 0.2;
 /** Longest polling between turns of the event loop, whose sleep and wake-up cost twice that. */
-export const LONGEST_POLL_MS = 0.1;
+export const LONGEST_POLL_MS = 0.5;
 
 /** @throws {RangeError} unless it is a wait mode */
 export function checkWait(wait: unknown): WaitMode {

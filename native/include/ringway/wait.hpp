@@ -21,8 +21,8 @@ inline void spinPause() noexcept {
 
 // Watching for longer than a sleep and a wake-up cost is never worth it: with this limit the worst case is twice the
 // best (Karlin, Manasse, McGeoch, Owicki, "Competitive randomized algorithms for nonuniform problems", 1990).
-inline constexpr int64_t kLongestSpinNs = 50'000;
-inline constexpr int64_t kShortestSpinNs = 2'000;
+inline constexpr int64_t kLongestSpinNs = 200'000;
+inline constexpr int64_t kShortestSpinNs = 8'000;
 inline constexpr int64_t kFirstSleepNs = 20'000'000;
 inline constexpr int64_t kLongestSleepNs = 1'000'000'000;
 
