@@ -380,7 +380,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
   /** @internal */
   [travels](route: Route): Departure {
     this.#checkIdle();
-    if (!isBuiltIn(this.#codec)) {
+    if (!isBuiltIn(this.#codec.name)) {
       throw new RingwayError(
         `a connection with a codec of your own (${describe(this.#codec.name)}) cannot go through ${route.label}: send its handle and attach with { codec }`,
         'ERR_RINGWAY_NOT_SENDABLE',

@@ -2,7 +2,7 @@
 // A message is in its slot, or, if it is larger, in the arena, and its slot has its length.
 
 import type { Encoded, ValueCodec } from '../codec/codec.js';
-import { type CodecOption, checkCodec } from '../codec/option.js';
+import { type CodecOption, checkCodec, isBuiltIn } from '../codec/option.js';
 import { CorruptSegmentError, MessageSizeError, RingwayError } from '../errors.js';
 import { ParticipantCounters, QueueHeader } from '../layout.js';
 import { readDescription } from '../memory/description.js';
@@ -14,8 +14,6 @@ import { Receiving } from './arrivals.js';
 import { Producers } from './producers.js';
 import { queueOffsetFor } from './queue-options.js';
 import { Unfinished } from './unfinished.js';
-
-const OWN_CODECS: readonly string[] = ['structured', 'json', 'bytes'];
 
 export class QueueBody {
   readonly segment: Segment;
@@ -179,7 +177,7 @@ export function queueEnded({ label }: Segment): RingwayError {
 // The name of a queue's codec is the segment's description.
 function codecOf(segment: Segment, option: CodecOption | undefined): ValueCodec {
   const there = readDescription(segment);
-  if (option === undefined && OWN_CODECS.includes(there)) return checkCodec(there);
+  if (option === undefined && isBuiltIn(there)) return checkCodec(there);
   const codec = checkCodec(option);
   if (codec.name === there) return codec;
   throw otherShape(segment.label, `the codec ${JSON.stringify(there)}`, `the codec ${JSON.stringify(codec.name)}`);

@@ -38,10 +38,10 @@ const BUILT_IN: Readonly<Record<string, ValueCodec>> = {
  */
 export function checkCodec(option: unknown): ValueCodec {
   if (option === undefined) return structuredCodec;
-  if (typeof option === 'string' && Object.hasOwn(BUILT_IN, option)) return BUILT_IN[option];
+  if (typeof option === 'string' && isBuiltIn(option)) return BUILT_IN[option];
   const { name, encode, decode } = Object(option) as Partial<CustomCodec>;
   if (typeof name === 'string' && name !== '' && typeof encode === 'function' && typeof decode === 'function') {
-    if (!Object.hasOwn(BUILT_IN, name)) return adapt(option as CustomCodec, name);
+    if (!isBuiltIn(name)) return adapt(option as CustomCodec, name);
     throw new TypeError(`codec: the name ${describe(name)} is taken; call yours something else`);
   }
   throw new TypeError(
@@ -49,9 +49,9 @@ export function checkCodec(option: unknown): ValueCodec {
   );
 }
 
-/** Whether another process knows the codec by its name. */
-export function isBuiltIn(codec: ValueCodec): boolean {
-  return Object.hasOwn(BUILT_IN, codec.name);
+/** Whether another process knows the codec by its name alone. */
+export function isBuiltIn(name: string): boolean {
+  return Object.hasOwn(BUILT_IN, name);
 }
 
 function adapt(codec: CustomCodec, name: string): ValueCodec {
