@@ -62,6 +62,8 @@ const USAGE = `npm run bench -- [OPTIONS]
 
 interface Plan extends Timing {
   rounds: number;
+  /** The warm-up where both ends run much code of their own: until the engine has compiled it. */
+  compileMs: number;
   byteLengths: readonly number[];
   idleSettleMs: number;
   idleMs: number;
@@ -76,6 +78,7 @@ const PLANS: Record<'quick' | 'usual' | 'long', Plan> = {
     warmupMs: 50,
     measureMs: 50,
     maxSamples: 50_000,
+    compileMs: 50,
     byteLengths: [64, 65536],
     idleSettleMs: 500,
     idleMs: 1000,
@@ -88,6 +91,7 @@ const PLANS: Record<'quick' | 'usual' | 'long', Plan> = {
     warmupMs: 120,
     measureMs: 180,
     maxSamples: 200_000,
+    compileMs: 1000,
     byteLengths: BYTE_LENGTHS,
     idleSettleMs: 2500,
     idleMs: 4000,
@@ -100,6 +104,7 @@ const PLANS: Record<'quick' | 'usual' | 'long', Plan> = {
     warmupMs: 300,
     measureMs: 700,
     maxSamples: 1_000_000,
+    compileMs: 1500,
     byteLengths: BYTE_LENGTHS,
     idleSettleMs: 2500,
     idleMs: 30_000,
@@ -333,9 +338,13 @@ async function main(): Promise<void> {
     }
   }
   // One table of contenders that have messages of 64 bytes only.
-  const run = async (contenders: readonly Contender[], print: (shown: Shown, neighbours: number) => void) => {
+  const run = async (
+    contenders: readonly Contender[],
+    print: (shown: Shown, neighbours: number) => void,
+    warmupMs = plan.warmupMs,
+  ) => {
     const neighbours = new Neighbours();
-    const shown = await runRounds(contenders.filter(isPresent), SMALL_BYTE_LENGTH, plan);
+    const shown = await runRounds(contenders.filter(isPresent), SMALL_BYTE_LENGTH, { ...plan, warmupMs });
     print(shown, neighbours.share);
     return shown;
   };
@@ -354,15 +363,18 @@ async function main(): Promise<void> {
   }
   if (sections.has('queue')) {
     if (!hasPython()) console.log('\nThere is no python3: its queue is left out');
-    measured.objects = await run(OBJECTS, printObjects);
+    measured.objects = await run(OBJECTS, printObjects, plan.compileMs);
   }
   if (sections.has('codec')) await measureCodec(plan.benchMs);
-  if (sections.has('rpc')) measured.rpc = await measureRpc(plan.rounds, 2 * plan.warmupMs, 2 * plan.measureMs);
-  if (sections.has('sync')) measured.sync = await measureSync(plan.rounds, plan.measureMs);
+  if (sections.has('rpc')) measured.rpc = await measureRpc(plan.rounds, plan.compileMs, 2 * plan.measureMs);
+  if (sections.has('sync')) measured.sync = await measureSync(plan.rounds, plan.compileMs, plan.measureMs);
   if (sections.has('pipe')) {
     measured.pipe = await measurePipe((contenders, byteLength, factor) => {
-      const { warmupMs, measureMs } = plan;
-      return runRounds(contenders, byteLength, { ...plan, warmupMs: factor * warmupMs, measureMs: factor * measureMs });
+      return runRounds(contenders, byteLength, {
+        ...plan,
+        warmupMs: plan.compileMs,
+        measureMs: factor * plan.measureMs,
+      });
     });
   }
   if (sections.has('recovery')) measured.recovery = await measureRecovery(plan.kills);

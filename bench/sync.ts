@@ -47,7 +47,7 @@ print(json.dumps({'lockNs': measure(pair), 'addNs': measure(add)}))
 export const OPERATIONS = ['tryAcquire, release', 'lockSync, release', 'Value.add', 'SharedEvent.isSet'] as const;
 type Operation = (typeof OPERATIONS)[number];
 
-export async function measureSync(rounds: number, measureMs: number): Promise<SyncResult> {
+export async function measureSync(rounds: number, warmupMs: number, measureMs: number): Promise<SyncResult> {
   const neighbours = new Neighbours();
   buildMutex();
   using lock = new Lock({ backend: 'shm' });
@@ -75,10 +75,10 @@ export async function measureSync(rounds: number, measureMs: number): Promise<Sy
     const { lockNs, addNs } = JSON.parse(python.stdout) as { lockNs: number; addNs: number };
     other.python.push(lockNs);
     other.pythonAdd.push(addNs);
-    const mutex = JSON.parse((await runProcess(MUTEX, [String(measureMs)], LIMIT_MS)).stdout) as Mutex;
+    const mutex = JSON.parse((await runProcess(MUTEX, [String(warmupMs), String(measureMs)], LIMIT_MS)).stdout) as Mutex;
     other.mutex.push(mutex.pairNs);
     handOver.mutex.push(mutex.handOverNs);
-    handOver.ours.push(await handOverNs(measureMs));
+    handOver.ours.push(await handOverNs(warmupMs, measureMs));
   }
   if (seen > 0) throw new Error('the event was set by nobody');
   const range = (values: readonly number[]) => `${duration(Math.min(...values))} .. ${duration(Math.max(...values))}`;
@@ -135,12 +135,12 @@ function measure(step: () => void, measureMs: number): number {
   }
 }
 
-async function handOverNs(measureMs: number): Promise<number> {
+async function handOverNs(warmupMs: number, measureMs: number): Promise<number> {
   using lock = new Lock({ backend: 'shm' });
   using words = new SharedArray('int32', 3, { backend: 'shm', lock: false });
   const ends = await Promise.all(
     ([0, 1] as const).map((me) => {
-      const handles: SyncHandles = { lock: lock.handle, words: words.handle, me, measureMs };
+      const handles: SyncHandles = { lock: lock.handle, words: words.handle, me, warmupMs, measureMs };
       return runProcess(process.execPath, [CHILD, JSON.stringify(handles)], LIMIT_MS);
     }),
   );

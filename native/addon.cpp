@@ -494,13 +494,18 @@ napi_value spin(napi_env env, napi_callback_info info) {
   const uint32_t seenA = arguments.u32(2), seenB = arguments.u32(4);
   const int64_t deadlineNs = deadlineAfter(arguments.number(5));
   // Acquire: what was published with the new value is visible to the caller, who looks at both words again.
-  for (uint32_t turn = 1; turn % 64 != 0 || nowNs() < deadlineNs; ++turn) {
+  for (Pause pause; !pause() || nowNs() < deadlineNs;) {
     if (a->load(std::memory_order_acquire) != seenA || b->load(std::memory_order_acquire) != seenB) {
       return toNumber(env, static_cast<int>(Blocked::changed));
     }
-    spinPause();
   }
   return toNumber(env, static_cast<int>(Blocked::timeout));
+}
+
+// yieldProcessor(): lets another thread run that waits for this processor
+napi_value yieldProcessor(napi_env, napi_callback_info) {
+  sched_yield();
+  return nullptr;
 }
 
 // watchSignals(signals) -> how many signals have come so far to those that were ever watched
@@ -970,6 +975,7 @@ napi_value initialise(napi_env env, napi_value exports) {
                     {"wake", wake},
                     {"sleep", sleep},
                     {"spin", spin},
+                    {"yieldProcessor", yieldProcessor},
                     {"watchSignals", watchSignals},
                     {"watch", watch},
                     {"cancel", cancel},

@@ -83,6 +83,7 @@ export interface Native {
     signalsSeen: number,
   ): number;
   spin(id: number, aOffset: number, seenA: number, bOffset: number, seenB: number, limitMs: number): number;
+  yieldProcessor(): void;
   watchSignals(signals: number): number;
   watch(token: number, id: number, sequenceOffset: number, expected: number, limitMs: number): number;
   cancel(token: number): void;

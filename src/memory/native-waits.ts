@@ -1,9 +1,17 @@
 // How this thread waits through the addon, whatever for: blocked, until a signal comes that somebody listens to; or
 // asynchronously, until the addon calls back.
 
-import { Blocked, type Native } from '../native.js';
+import { Blocked, loadNative, type Native } from '../native.js';
 import { isMainThread, listenedSignals, nextTurn } from '../runtime.js';
 import type { SleepEnd, Wake } from './segment.js';
+
+/**
+ * Lets another thread run that waits for this processor, once in a while by who watches memory: the peer may be that
+ * thread. Does nothing without the addon.
+ */
+export function yieldProcessor(): void {
+  loadNative().native?.yieldProcessor();
+}
 
 /** A worker returns to JavaScript this often, or terminate() would wait for the end of its sleep. */
 const WORKER_SLICE_MS = 50;

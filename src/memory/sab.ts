@@ -5,6 +5,7 @@ import { RingwayError } from '../errors.js';
 import { Constants, ParticipantEntry, SegmentHeader } from '../layout.js';
 import { pid } from '../runtime.js';
 import { whenLanded } from './flight.js';
+import { yieldProcessor } from './native-waits.js';
 import {
   checkHeader,
   formatHeader,
@@ -114,14 +115,16 @@ export class SabSegment implements Segment {
 
   heedSignals(): void {}
 
-  spinSync(a: number, seenA: number, b: number, seenB: number, limitMs: number): void {
+  spinSync(a: number, seenA: number, b: number, seenB: number, limitMs: number): boolean {
     const { words } = this;
     const end = performance.now() + limitMs;
     do {
       for (let turn = 0; turn < 64; turn++) {
-        if (Atomics.load(words, a >> 2) !== seenA || Atomics.load(words, b >> 2) !== seenB) return;
+        if (Atomics.load(words, a >> 2) !== seenA || Atomics.load(words, b >> 2) !== seenB) return true;
       }
+      yieldProcessor();
     } while (performance.now() < end);
+    return false;
   }
 
   sleep(sequence: number, expected: number, limitMs: number, referenced: boolean, wake: Wake): () => void {

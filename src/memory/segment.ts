@@ -76,8 +76,11 @@ export interface Segment {
   heedSignals(): void;
   /** Blocks this thread while the sequence word is `expected`, at most `limitMs`. */
   sleepSync(sequence: number, expected: number, limitMs: number): SleepEnd;
-  /** Watches two words without sleeping, until one differs from what was seen of it, at most `limitMs`. */
-  spinSync(a: number, seenA: number, b: number, seenB: number, limitMs: number): void;
+  /**
+   * Watches two words without sleeping, at most `limitMs`; who waits for this processor gets it now and then.
+   * @returns whether one differs from what was seen of it
+   */
+  spinSync(a: number, seenA: number, b: number, seenB: number, limitMs: number): boolean;
   /**
    * Calls `wake` once when the sequence word differs from `expected`, or after `limitMs`. The call may come at once, but
    * never before this returns.

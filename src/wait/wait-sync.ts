@@ -65,7 +65,7 @@ export function waitSync<Result>(
       spun = true;
       segment.heedSignals();
       count(condition, EndCounters.spins);
-      if (spinWhileEqual(condition, roleSeen, Math.min(now + Math.min(limitMs, LONGEST_SPIN_MS), deadline))) continue;
+      if (watch(condition, roleSeen, Math.min(limitMs, LONGEST_SPIN_MS, deadline - now))) continue;
     }
     // Before every sleep, so that a peer that died long ago is noticed now and not at the end of the sleep.
     condition.checkPeer(roleSeen);
@@ -90,14 +90,11 @@ function interrupted(what: string): RingwayError {
   return new RingwayError(`${what} was interrupted by a signal`, 'EINTR', { syscall: 'futex' });
 }
 
-// Whether one of the condition's words changed before `end`.
-function spinWhileEqual(condition: Condition, roleSeen: number, end: number): boolean {
-  const { words } = condition.segment;
-  const role = condition.role >> 2;
-  do {
-    if (hasMovedWithin(condition, 16) || Atomics.load(words, role) !== roleSeen) return true; // role.hpp, A.
-  } while (performance.now() < end);
-  return false;
+// Whether one of the condition's words changes within `limitMs`.
+function watch(condition: Condition, roleSeen: number, limitMs: number): boolean {
+  const { segment, watched, role } = condition;
+  const seen = Atomics.load(segment.words, watched >> 2); // position.hpp, A. The attempt that follows loads it again.
+  return condition.hasMoved(seen) || segment.spinSync(watched, seen, role, roleSeen, limitMs);
 }
 
 function hasMovedWithin(condition: Condition, looks: number): boolean {
@@ -109,11 +106,10 @@ function hasMovedWithin(condition: Condition, looks: number): boolean {
   return false;
 }
 
-// A slice of watching for an end that never sleeps, in native code, which pauses the processor.
+// A slice of watching for an end that never sleeps.
 function watchOn(condition: Condition, roleSeen: number, limitMs: number): SleepEnd {
-  const { segment, watched, role, sequence } = condition;
-  const seen = Atomics.load(segment.words, watched >> 2);
-  if (!condition.hasMoved(seen)) segment.spinSync(watched, seen, role, roleSeen, Math.min(SPIN_SLICE_MS, limitMs));
+  const { segment, sequence } = condition;
+  watch(condition, roleSeen, Math.min(SPIN_SLICE_MS, limitMs));
   // Only to see whether a signal has come: this sleep is over before it starts.
   return segment.sleepSync(sequence, ~Atomics.load(segment.words, sequence >> 2), 0);
 }

@@ -6,11 +6,15 @@
 
 import { ClosedError, TimeoutError } from '../errors.js';
 import { EndCounters } from '../layout.js';
+import { yieldProcessor } from '../memory/native-waits.js';
 import { nextTurn } from '../runtime.js';
 import { AdaptiveSpin, FIRST_SLEEP_MS, LONGEST_POLL_MS, SleepLimit } from './adaptive-spin.js';
 import { type Condition, NOT_YET, type NotYet } from './condition.js';
 import { checkWaitOptions, deadlineOf, type WaitOptions } from './options.js';
 import { count } from './wait-sync.js';
+
+/** A peer that runs on another processor answers within these; one that doesn't may be waiting for this processor. */
+const TURNS_BEFORE_YIELD = 4;
 
 interface Pending {
   readonly what: string;
@@ -37,6 +41,7 @@ export class Waiters {
   readonly #line: Pending[] = [];
   #referenced = true;
   #polling = false;
+  #turnsPolled = 0; // In this wait.
   #waitingSince = 0;
   #askAt = 0; // When to ask next who lives.
   #sleepLimit = new SleepLimit();
@@ -113,6 +118,7 @@ export class Waiters {
       const now = performance.now();
       if (this.#waitingSince === 0) {
         this.#waitingSince = now;
+      this.#turnsPolled = 0;
         this.#askAt = now + FIRST_SLEEP_MS;
       }
       const polling = now - this.#waitingSince < this.#spin.limitMs;
@@ -180,6 +186,7 @@ export class Waiters {
     count(this.#condition, EndCounters.spins);
     nextTurn(() => {
       this.#polling = false;
+      if (++this.#turnsPolled > TURNS_BEFORE_YIELD) yieldProcessor();
       if (this.#line.length > 0 && this.#cancelSleep === undefined) this.#step();
     }, this.#referenced);
   }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <sched.h>
 
 #include "ringway/position.hpp"
 
@@ -18,6 +19,26 @@ inline void spinPause() noexcept {
   asm volatile("isb" ::: "memory");
 #endif
 }
+
+// What one does between two looks at a word. A peer that runs on another processor answers within the first looks; after
+// those it may be waiting for the very processor that this thread watches on, for a whole time slice (4 ms and more under
+// Linux) unless it is given away now and then. Without anybody who wants it, that costs a system call.
+class Pause {
+ public:
+  // True now and then: that the clock, which costs as much as 20 turns, is worth a look.
+  bool operator()() noexcept {
+    if (++turns_ % kTurnsPerYield != 0) {
+      spinPause();
+      return false;
+    }
+    if (turns_ > kTurnsPerYield) sched_yield();
+    return true;
+  }
+
+ private:
+  static constexpr uint32_t kTurnsPerYield = 64;
+  uint32_t turns_ = 0;
+};
 
 // Watching for longer than a sleep and a wake-up cost is never worth it: with this limit the worst case is twice the
 // best (Karlin, Manasse, McGeoch, Owicki, "Competitive randomized algorithms for nonuniform problems", 1990).
@@ -46,10 +67,9 @@ class AdaptiveSpin {
 inline bool spinUntilMoved(const SharedPosition& position, uint32_t seen, const std::atomic<uint32_t>& role,
                            uint32_t roleSeen, int64_t limitNs) noexcept {
   const int64_t end = limitNs == kForever ? kForever : nowNs() + limitNs;
-  for (uint32_t turn = 1;; ++turn) {
+  for (Pause pause;;) {
     if (position.load() != seen) return true;
-    spinPause();
-    if (turn % 64 != 0) continue;                                       // The clock costs as much as 20 turns.
+    if (!pause()) continue;
     if (role.load(std::memory_order_acquire) != roleSeen) return true;  // role.hpp, A; looked at again by the caller.
     if (nowNs() >= end) return false;
   }
