@@ -52,7 +52,10 @@ const programs: Record<string, (spec: Spec) => void | Promise<void>> = {
   'shm-large-sync': pipeLarge,
   'unix-large': pipeLarge,
   'socket-large': socketLarge,
+  'shm-into': pipeLarge,
+  'shm-into-sync': pipeLarge,
   'memcpy-large': memcpy,
+  'memcpy-new': memcpy,
 };
 
 const spec = JSON.parse(process.argv[2]) as Spec;

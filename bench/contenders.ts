@@ -153,11 +153,17 @@ export const OBJECT_STREAMS: readonly Contender[] = [
 /** Of the typed array that goes one way. */
 export const LARGE_BYTE_LENGTH = 64 * 2 ** 20;
 
-/** One way: a typed array of many bytes, and an acknowledgement. */
+/**
+ * One way: a typed array of many bytes, and an acknowledgement. What receives into memory of its own is to be compared with
+ * memcpy and the socket, what makes a new value each time with memcpy to new memory.
+ */
 export const LARGE_VALUES: readonly Contender[] = [
   node('memcpy-large', 'memcpy in one process (Uint8Array.set)', { alone: true }),
-  node('shm-large', "Pipe 'shm', async", { forks: true }),
-  node('shm-large-sync', "Pipe 'shm', Sync", { forks: true }),
-  node('unix-large', "Pipe 'unix', async", { forks: true }),
-  node('socket-large', 'unix socket (net)'),
+  node('memcpy-new', 'memcpy in one process, to a new Uint8Array', { alone: true }),
+  node('shm-into', "Pipe 'shm', sendBytes, recvBytesInto", { forks: true }),
+  node('shm-into-sync', "Pipe 'shm', sendBytesSync, recvBytesIntoSync", { forks: true }),
+  node('shm-large', "Pipe 'shm', send, recv", { forks: true }),
+  node('shm-large-sync', "Pipe 'shm', sendSync, recvSync", { forks: true }),
+  node('unix-large', "Pipe 'unix', send, recv", { forks: true }),
+  node('socket-large', 'unix socket (net), into the same memory'),
 ];

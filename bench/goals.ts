@@ -90,12 +90,14 @@ export function printGoals(measured: Measured): void {
     goal(`round trip of a small object, ${how}, to child_process`, toFork, true, 0.1, 'x');
   }
   for (const [how, program] of [
-    ['async', 'shm-large'],
-    ['Sync', 'shm-large-sync'],
+    ["into one's own, async", 'shm-into'],
+    ["into one's own, Sync", 'shm-into-sync'],
+    ['as a new value, async', 'shm-large'],
+    ['as a new value, Sync', 'shm-large-sync'],
   ]) {
     const largeSpeed = (to: string) => 1 / pipeTime(pipe?.large, program, to);
-    goal(`a typed array of 64 MiB, ${how}, speed to memcpy`, largeSpeed('memcpy-large'), false, 0.7, 'x');
-    goal(`a typed array of 64 MiB, ${how}, speed to a unix socket`, largeSpeed('socket-large'), false, 5, 'x');
+    goal(`a typed array of 64 MiB ${how}, speed to memcpy`, largeSpeed('memcpy-large'), false, 0.7, 'x');
+    goal(`a typed array of 64 MiB ${how}, speed to a unix socket`, largeSpeed('socket-large'), false, 5, 'x');
   }
   for (const { label, medianMs } of recovery ?? [{ label: '', medianMs: NaN }]) {
     goal(`going on after a SIGKILL, median: ${label}`, medianMs, true, 50, 'ms');

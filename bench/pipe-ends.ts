@@ -194,13 +194,28 @@ function checkLarge(words: Float64Array, wordCount: number, from = 0): number {
   return last;
 }
 
+/** Whether the reader has memory for what comes, as bytes, or gets a new value each time. */
+const isInto = ({ program }: Spec) => program.includes('-into');
+
 const acknowledge = task(import.meta, 'acknowledge', async (conn: Connection<number, Float64Array>, spec: Spec) => {
   const served = new Served();
+  const own = new Float64Array(spec.byteLength / 8).fill(Math.E);
+  const receiveSync = () => {
+    if (!isInto(spec)) return conn.recvSync();
+    conn.recvBytesIntoSync(own);
+    return own;
+  };
+  const receive = async () => {
+    if (!isInto(spec)) return conn.recv();
+    await conn.recvBytesInto(own);
+    return own;
+  };
   await conn.send(0);
   for (let more = true; more; ) {
-    const id = checkLarge(isSync(spec) ? conn.recvSync() : await conn.recv(), spec.byteLength / 8);
+    const id = checkLarge(isSync(spec) ? receiveSync() : await receive(), own.length);
     more = served.count(id);
-    await conn.send(id);
+    if (isSync(spec)) conn.sendSync(id);
+    else await conn.send(id);
   }
   return { report: served.report() };
 });
@@ -212,12 +227,13 @@ export async function pipeLarge(spec: Spec): Promise<void> {
   const [report, samples] = isSync(spec)
     ? measure(spec, (id) => {
         mark(words, id);
-        conn.sendSync(words);
+        if (isInto(spec)) conn.sendBytesSync(words);
+        else conn.sendSync(words);
         conn.recvSync();
       })
     : await measureAsync(spec, async (id) => {
         mark(words, id);
-        await conn.send(words);
+        await (isInto(spec) ? conn.sendBytes(words) : conn.send(words));
         await conn.recv();
       });
   deliver({ ...report, peer: (await results).report }, samples.bytes);
@@ -252,10 +268,13 @@ export async function socketLarge(spec: Spec): Promise<void> {
   socket.destroy();
 }
 
-/** From one buffer to another, of which both have been touched before, in one process. */
+/** From one buffer to another that has been touched before, or to a new one each time, in one process. */
 export function memcpy(spec: Spec): void {
   const from = new Uint8Array(spec.byteLength).fill(1);
-  const to = new Uint8Array(spec.byteLength).fill(2);
-  const [report, samples] = measure(spec, () => to.set(from));
+  let to = new Uint8Array(spec.byteLength).fill(2);
+  const [report, samples] = measure(spec, () => {
+    if (spec.program === 'memcpy-new') to = new Uint8Array(spec.byteLength);
+    to.set(from);
+  });
   deliver(report, samples.bytes);
 }

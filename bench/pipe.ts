@@ -52,6 +52,7 @@ export async function measurePipe(run: Run): Promise<PipeResult> {
     slices: (all) => range(middles(all)),
     'GB/s': (all) => figures(LARGE_BYTE_LENGTH / median(known(middles(all)))),
     'speed to memcpy': speedTo('memcpy-large'),
+    'to new memory': speedTo('memcpy-new'),
     'to socket': speedTo('socket-large'),
     CPU: (_, slices) => duration(perMessage(slices).cpuNs),
     sleeps: (_, slices) => figures(perMessage(slices).switches),

@@ -605,11 +605,11 @@ napi_value useLargePages(napi_env env, napi_callback_info info) {
   size_t length = 0;
   void* data = nullptr;
   if (napi_get_typedarray_info(env, arguments[0], nullptr, &length, &data, nullptr, nullptr) != napi_ok) return nullptr;
-  // Whole pages inside, since what lies around them is not ours to advise on.
+  // With the page that it begins in: the allocator's own bytes before it would cost the first large page otherwise.
   const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-  const auto start = (reinterpret_cast<uintptr_t>(data) + page - 1) & ~(page - 1);
-  const auto end = (reinterpret_cast<uintptr_t>(data) + length) & ~(page - 1);
-  if (start < end) madvise(reinterpret_cast<void*>(start), end - start, MADV_HUGEPAGE);
+  const auto start = reinterpret_cast<uintptr_t>(data) & ~(page - 1);
+  const auto end = (reinterpret_cast<uintptr_t>(data) + length + page - 1) & ~(page - 1);
+  if (length > 0) madvise(reinterpret_cast<void*>(start), end - start, MADV_HUGEPAGE);
   return nullptr;
 }
 

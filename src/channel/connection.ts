@@ -260,16 +260,19 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
   }
 
   /**
-   * Copies the next message of bytes into a view; the rest of the view stays as it is.
+   * Receives the next message of bytes into a view; the rest of the view stays as it is. A message longer than the connection's
+   * capacity is written there as it comes: leave the view alone until the promise settles. If it rejects in the middle, the view
+   * may hold a part of the message, which stays to be received.
    * @param view - any ArrayBuffer view
    * @returns how many bytes came
    * @throws {MessageSizeError} if the message is longer than what the view holds from `byteOffset` on; it stays
+   * @throws {RingwayError} `ERR_RINGWAY_STATE` if the view's memory was transferred meanwhile: the message is lost with it
    * @throws as recvBytes()
    */
   recvBytesInto(view: ArrayBufferView, options?: ReceiveIntoOptions & WaitOptions): Promise<number> {
     try {
       const target = slice(view, options?.byteOffset === undefined ? {} : { byteOffset: options.byteOffset });
-      return this.#receive('recvBytesInto', options, target.length, MessageKind.bytes, takeInto(target));
+      return this.#receive('recvBytesInto', options, target.length, MessageKind.bytes, takeInto(target), target);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -278,7 +281,8 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
   /** recvBytesInto() that blocks the thread. */
   recvBytesIntoSync(view: ArrayBufferView, options?: ReceiveIntoOptions & SyncWaitOptions): number {
     const target = slice(view, options?.byteOffset === undefined ? {} : { byteOffset: options.byteOffset });
-    return this.#receiveSync('recvBytesIntoSync', options, target.length, MessageKind.bytes, takeInto(target));
+    const take = takeInto(target);
+    return this.#receiveSync('recvBytesIntoSync', options, target.length, MessageKind.bytes, take, target);
   }
 
   /**
@@ -589,14 +593,13 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
       this.#mustDrop = false;
     }
     const { byteLength } = message;
-    const most = sender.maxFrameByteLength;
     this.#outgoing = message;
-    if (byteLength + HEADER_BYTES <= most) return sender.tryWrite(byteLength + HEADER_BYTES, this.#writeWhole);
-    // As much as fits at once, which of a ring is half: the other end reads one part while we write the next. Smaller ones make
-    // both ends wait more often.
+    if (byteLength + HEADER_BYTES <= sender.maxFrameByteLength) {
+      return sender.tryWrite(byteLength + HEADER_BYTES, this.#writeWhole);
+    }
     while (message.sent < byteLength) {
       const header = message.sent === 0 ? FIRST_HEADER_BYTES : HEADER_BYTES;
-      const frame = Math.min(most, header + byteLength - message.sent);
+      const frame = Math.min(sender.partByteLength, header + byteLength - message.sent);
       if (!sender.tryWrite(frame, this.#writePart)) return false;
       message.sent += frame - header;
     }
@@ -637,15 +640,16 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
     limit: number,
     wanted: MessageKind | 0,
     take: Taker<Result>,
+    into?: Uint8Array,
   ): Promise<Result> {
     try {
       const receiver = this.#reading(what);
       if (options !== undefined) checkWaitOptions(options);
       if (!receiver.hasWaiting && !options?.signal?.aborted) {
-        const result = this.#read(limit, wanted, take);
+        const result = this.#read(limit, wanted, take, into);
         if (result !== NOT_YET) return settled(result);
       }
-      return receiver.until(what, options, () => this.#read(limit, wanted, take)).catch(this.#receiveFailed);
+      return receiver.until(what, options, () => this.#read(limit, wanted, take, into)).catch(this.#receiveFailed);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -657,9 +661,10 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
     limit: number,
     wanted: MessageKind | 0,
     take: Taker<Result>,
+    into?: Uint8Array,
   ): Result {
     const receiver = this.#reading(what);
-    return this.#untilSync(receiver, what, options, () => this.#read(limit, wanted, take));
+    return this.#untilSync(receiver, what, options, () => this.#read(limit, wanted, take, into));
   }
 
   #untilSync<Result>(
@@ -676,6 +681,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
   }
 
   readonly #receiveFailed = (error: unknown): never => {
+    this.#arriving?.goOnIn(undefined); // Whose memory it was arriving in has that back.
     if (error instanceof EndOfStreamError) this.#ended = true;
     throw connectionError(error);
   };
@@ -687,6 +693,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
 
   // What #look() reads for, and what it found.
   #limit = 0;
+  #into: Uint8Array | undefined;
   #wanted: MessageKind | 0 = 0;
   #take: Taker<unknown> | undefined;
   #taken = false;
@@ -694,9 +701,16 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
   #result: unknown;
   #failure: { error: unknown } | undefined;
 
-  // Takes the next message if all of it is there.
-  #read<Result>(limit: number, wanted: MessageKind | 0, take: Taker<Result> | undefined): Result | NotYet {
+  // Takes the next message if all of it is there. One in several frames is collected in `into`, or in memory of its own.
+  #read<Result>(
+    limit: number,
+    wanted: MessageKind | 0,
+    take: Taker<Result> | undefined,
+    into?: Uint8Array,
+  ): Result | NotYet {
+    this.#arriving?.goOnIn(into);
     this.#limit = limit;
+    this.#into = into;
     this.#wanted = wanted;
     this.#take = take;
     this.#taken = false;
@@ -704,7 +718,9 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
     try {
       do {
         const arriving = this.#arriving;
-        if (arriving?.complete) {
+        if (arriving?.complete && arriving.lost) {
+          this.#arriving = undefined;
+        } else if (arriving?.complete) {
           this.#checkWanted(arriving.kind, arriving.byteLength);
           this.#result = take?.(arriving.kind, arriving.bytes, 0, arriving.byteLength, true);
           this.#taken = true;
@@ -716,7 +732,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
       if (this.#failure !== undefined) throw this.#failure.error;
       return this.#result as Result;
     } finally {
-      this.#take = this.#result = this.#failure = undefined;
+      this.#take = this.#result = this.#failure = this.#into = undefined;
     }
   }
 
@@ -758,7 +774,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
       return false;
     }
     this.#checkWanted(kind, total);
-    this.#arriving = new Arriving(kind, total);
+    this.#arriving = new Arriving(kind, total, this.#into);
     this.#arriving.add(memory, byteOffset + FIRST_HEADER_BYTES, byteLength - FIRST_HEADER_BYTES);
     return true;
   };
@@ -882,7 +898,7 @@ const takeBytes: Taker<Uint8Array> = (_, memory, byteOffset, byteLength, owned) 
 const takeInto =
   (target: Uint8Array): Taker<number> =>
   (_, memory, byteOffset, byteLength) => {
-    target.set(memory.subarray(byteOffset, byteOffset + byteLength));
+    if (memory !== target) target.set(memory.subarray(byteOffset, byteOffset + byteLength));
     return byteLength;
   };
 

@@ -50,37 +50,75 @@ const BELIEVED_BYTES = 96 * 2 ** 20;
 /** How many times as much each time. What has come is copied then. */
 const GROWTH = 4;
 
-/** A message that has arrived in part or as a whole, in memory of its own. */
+/** A message that has arrived in part or as a whole, in memory of its own or the caller's. */
 export class Arriving {
   readonly kind: MessageKind;
   readonly byteLength: number;
   #bytes: Uint8Array;
   #received = 0;
+  #into: Uint8Array | undefined;
+  #lost = false;
 
-  constructor(kind: MessageKind, byteLength: number) {
+  /** @param into - the caller's memory, with room for all of the message; its own by default */
+  constructor(kind: MessageKind, byteLength: number, into?: Uint8Array) {
     this.kind = kind;
     this.byteLength = byteLength;
-    this.#bytes = allocate(Math.min(byteLength, BELIEVED_BYTES));
+    this.#into = into;
+    this.#bytes = into ?? allocate(Math.min(byteLength, BELIEVED_BYTES));
   }
 
   get complete(): boolean {
     return this.#received === this.byteLength;
   }
 
-  /** The bytes of a complete message. */
+  /** The caller's memory went away with what had come: the rest is not kept. */
+  get lost(): boolean {
+    return this.#lost;
+  }
+
+  /** A complete message, from the first byte on. */
   get bytes(): Uint8Array {
     return this.#bytes;
   }
 
-  /** @throws {RingwayError} `EPROTO` for more bytes than were announced */
+  /**
+   * @throws {RingwayError} `EPROTO` for more bytes than were announced; `ERR_RINGWAY_STATE` if the caller's memory went away:
+   *   nothing was added
+   */
   add(memory: Uint8Array, byteOffset: number, byteLength: number): void {
     const received = this.#received + byteLength;
     if (received > this.byteLength) {
       throw protocolError(`${received} bytes have come of a message of ${this.byteLength}`);
     }
-    if (received > this.#bytes.length) this.#grow();
-    this.#bytes.set(memory.subarray(byteOffset, byteOffset + byteLength), this.#received);
+    if (!this.#lost) {
+      this.#checkInto();
+      if (received > this.#bytes.length) this.#grow();
+      this.#bytes.set(memory.subarray(byteOffset, byteOffset + byteLength), this.#received);
+    }
     this.#received = received;
+  }
+
+  /** Whoever receives the rest has `into`, or no memory to receive it in. What has come in other memory is moved out of it. */
+  goOnIn(into: Uint8Array | undefined): void {
+    if (this.#into === undefined || this.#into === into) return;
+    const came = this.#bytes.subarray(0, this.#received);
+    this.#lost = came.length < this.#received;
+    this.#into = undefined;
+    if (this.#lost) return;
+    this.#bytes = allocate(Math.max(came.length, Math.min(this.byteLength, BELIEVED_BYTES)));
+    this.#bytes.set(came);
+  }
+
+  // It may have been transferred to another thread, or resized.
+  #checkInto(): void {
+    if (this.#into === undefined || this.#into.length >= this.byteLength) return;
+    const came = this.#received;
+    this.goOnIn(undefined);
+    if (!this.#lost) return;
+    throw new RingwayError(
+      `the view into which a message of ${this.byteLength} bytes arrived has lost its memory, and ${came} bytes of the message with it: the rest is dropped`,
+      'ERR_RINGWAY_STATE',
+    );
   }
 
   #grow(): void {

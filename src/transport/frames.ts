@@ -36,6 +36,8 @@ interface FrameEnd {
 export interface FrameSender extends FrameEnd, Carrier {
   /** In bytes. */
   readonly maxFrameByteLength: number;
+  /** In bytes: how long the frames of a message should be that does not fit into one. */
+  readonly partByteLength: number;
   /** Whether the other end is closed or its process gone; a death may be noticed a millisecond late. */
   readonly peerIsGone: boolean;
   /** @returns false if there is no room now; the writer was not called then */

@@ -23,6 +23,7 @@ const EXIT_LIMIT_MS = 1000;
  */
 export class KernelSender implements FrameSender {
   readonly maxFrameByteLength = MAX_FRAME_BYTE_LENGTH;
+  readonly partByteLength = MAX_FRAME_BYTE_LENGTH;
   readonly #label: string;
   readonly #sink: ByteSink;
   readonly #peerIsHere: () => boolean;

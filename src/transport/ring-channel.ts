@@ -17,6 +17,12 @@ import type { FrameChannel, FrameReader, FrameReceiver, FrameSender, FrameWriter
 /** A pair has one handle for each end of each ring: two, and whoever takes one over before the other has left. */
 const MAX_PARTICIPANTS = 8;
 
+/**
+ * With several parts in the ring the other end reads one while the next is written, and neither waits for the other at every
+ * part; of many small ones each costs more than it copies.
+ */
+const PARTS_PER_FRAME = 4;
+
 /** Who sends asks the kernel this often whether the other end's process lives: it costs a microsecond. */
 const ASK_AGAIN_MS = 1;
 
@@ -91,6 +97,10 @@ class RingFrameSender extends RingFrameEnd<SpscProducer> implements FrameSender 
 
   get maxFrameByteLength(): number {
     return this.ring.maxRecordByteLength;
+  }
+
+  get partByteLength(): number {
+    return this.maxFrameByteLength / PARTS_PER_FRAME;
   }
 
   get peerIsGone(): boolean {
