@@ -34,6 +34,9 @@ import { Hold, type Holdable, Holding } from './hold.js';
 import { formatOwnership, Ownership, Taken } from './ownership.js';
 import type { Place } from './turn.js';
 
+/** How often a Sync call tries for a lock that comes free at once, before it waits as others do. */
+const SHORT_ROUNDS = 4;
+
 export interface LockOptions extends SharedOptions {
   /** How waiters wait: `adaptive` (default) spins a little while the lock comes soon, `spin` takes a core, `park` never spins. */
   wait?: WaitMode;
@@ -352,8 +355,12 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
   #waitSync(what: string, options: SyncWaitOptions | undefined, heedMark: boolean): void {
     this.#checkOpen();
     if (options !== undefined) checkWaitOptions(options);
-    if (this.#take(undefined, heedMark, Holding.byThread)) return;
     const ownership = this.#ownership;
+    // Most are held for a moment only: a place in the line costs more than that.
+    for (let round = 0; round < SHORT_ROUNDS; round++) {
+      if (this.#take(undefined, heedMark, Holding.byThread)) return;
+      if (ownership.mode === 'park' || !ownership.comesFreeAtOnce()) break;
+    }
     const place = ownership.turn.line();
     const attempt = () => this.#take(place, heedMark, Holding.byThread) || NOT_YET;
     try {

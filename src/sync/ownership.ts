@@ -42,6 +42,9 @@ export function formatOwnership(segment: Segment, mode: WaitMode, offset = segme
 const ofThisThread = new Set<string>();
 
 /** One participant's view of a lock. */
+/** In comesFreeAtOnce(): about a microsecond. */
+const LOOKS = 64;
+
 export class Ownership implements Condition {
   readonly segment: Segment;
   readonly mode: WaitMode;
@@ -163,6 +166,12 @@ export class Ownership implements Condition {
     this.abandon();
     this.turn.leave();
     ofThisThread.delete(`${this.segment.identity}/${this.#me}`);
+  }
+
+  /** Watches for about as long as it takes to wait for it properly: whether it has come free. */
+  comesFreeAtOnce(): boolean {
+    for (let look = 0; look < LOOKS; look++) if (isFree(Atomics.load(this.#words, this.#owner))) return true;
+    return false;
   }
 
   /** Asks the kernel whether the owner lives, and frees the lock, with the mark, if not. */
