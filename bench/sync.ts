@@ -75,7 +75,9 @@ export async function measureSync(rounds: number, warmupMs: number, measureMs: n
     const { lockNs, addNs } = JSON.parse(python.stdout) as { lockNs: number; addNs: number };
     other.python.push(lockNs);
     other.pythonAdd.push(addNs);
-    const mutex = JSON.parse((await runProcess(MUTEX, [String(warmupMs), String(measureMs)], LIMIT_MS)).stdout) as Mutex;
+    const mutex = JSON.parse(
+      (await runProcess(MUTEX, [String(warmupMs), String(measureMs)], LIMIT_MS)).stdout,
+    ) as Mutex;
     other.mutex.push(mutex.pairNs);
     handOver.mutex.push(mutex.handOverNs);
     handOver.ours.push(await handOverNs(warmupMs, measureMs));

@@ -63,6 +63,87 @@ for (const transport of TRANSPORTS) {
   };
 
   describe(`a connection over ${transport}`, () => {
+    it("receives bytes into the caller's memory, messages of any length and no byte beyond them", async () => {
+      const [a, b] = pipe({ capacity: 65536 });
+      const bytes = new Uint8Array(1_000_003).map((_, i) => i % 251);
+      const view = new Uint8Array(bytes.length + 20);
+      for (const length of [0, 1, 1000, 60_000, bytes.length]) {
+        view.fill(255);
+        const received = b.recvBytesInto(view, { byteOffset: 7 });
+        await a.sendBytes(bytes, { byteLength: length });
+        expect(await received).toBe(length);
+        expect(Buffer.compare(view.subarray(7, 7 + length), bytes.subarray(0, length))).toBe(0);
+        expect(view.subarray(0, 7).every((byte) => byte === 255)).toBe(true);
+        expect(view.subarray(7 + length).every((byte) => byte === 255)).toBe(true);
+      }
+    });
+
+    it('keeps a message that began to arrive in a view when that operation is given up', async () => {
+      const [a, b] = pipe({ capacity: 65536 });
+      const bytes = new Uint8Array(5_000_000).map((_, i) => 1 + (i % 250));
+      const view = new Uint8Array(bytes.length);
+      for (const next of ['waits', 'comes later'] as const) {
+        view.fill(0);
+        const giveUp = new AbortController();
+        const sent = a.sendBytes(bytes); // Its beginning, before it returns.
+        const given = rejectionOf(b.recvBytesInto(view, { signal: giveUp.signal }));
+        const inLine = next === 'waits' ? b.recvBytes() : undefined;
+        expect([view[0], view.at(-1)]).toEqual([1, 0]);
+        giveUp.abort(new Error('enough'));
+        expect(await given).toMatchObject({ message: 'enough' });
+        view.fill(0);
+        const received = await (inLine ?? b.recvBytes());
+        await sent;
+        expect(Buffer.compare(received, bytes)).toBe(0);
+        expect(view.every((byte) => byte === 0)).toBe(true);
+      }
+    });
+
+    it.runIf(overRings)('gives the next operation memory of its own, also when it finds the rest at once', async () => {
+      const [a, b] = pipe({ capacity: 65536 });
+      const bytes = new Uint8Array(90_000).map((_, i) => 1 + (i % 250));
+      const view = new Uint8Array(bytes.length);
+      const giveUp = new AbortController();
+      const sent = a.sendBytes(bytes);
+      setImmediate(() => giveUp.abort()); // After the sender's look at the room, and before the receiver's.
+      const given = rejectionOf(b.recvBytesInto(view, { signal: giveUp.signal }));
+      const received = await b.recvBytes();
+      await given;
+      await sent;
+      view.fill(0);
+      expect(Buffer.compare(received, bytes)).toBe(0);
+    });
+
+    it('loses no message but the one whose view was transferred while it arrived', async () => {
+      const [a, b] = pipe({ capacity: 65536 });
+      const bytes = new Uint8Array(5_000_000).fill(7);
+      const view = new Uint8Array(bytes.length);
+      const sent = a.sendBytes(bytes);
+      const given = rejectionOf(b.recvBytesInto(view));
+      expect([view[0], view.at(-1)]).toEqual([7, 0]);
+      const moved = structuredClone(view, { transfer: [view.buffer] });
+      expect(await given).toMatchObject({
+        code: 'ERR_RINGWAY_STATE',
+        message: expect.stringMatching(/bytes of it are lost, the rest is dropped/),
+      });
+      const next = b.recv();
+      await sent;
+      await a.send('next');
+      expect(await next).toBe('next');
+      expect(moved.length).toBe(bytes.length);
+
+      // Nothing of this one has come yet.
+      const early = new Uint8Array(8);
+      const failed = rejectionOf(b.recvBytesInto(early));
+      structuredClone(early, { transfer: [early.buffer] });
+      await a.sendBytes(Uint8Array.of(1, 2, 3));
+      expect(await failed).toMatchObject({
+        code: 'ERR_RINGWAY_STATE',
+        message: expect.stringMatching(/it stays until it is received/),
+      });
+      expect([...(await b.recvBytes())]).toEqual([1, 2, 3]);
+    });
+
     it('carries values both ways, in order, in every form', async () => {
       const [a, b] = pipe();
       expect(a).toMatchObject({ transport, readable: true, writable: true, closed: false });

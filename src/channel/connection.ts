@@ -21,6 +21,7 @@ import {
   FIRST_HEADER_BYTES,
   FrameKind,
   HEADER_BYTES,
+  lostMemory,
   MessageKind,
   protocolError,
   readTotal,
@@ -266,7 +267,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
    * @param view - any ArrayBuffer view
    * @returns how many bytes came
    * @throws {MessageSizeError} if the message is longer than what the view holds from `byteOffset` on; it stays
-   * @throws {RingwayError} `ERR_RINGWAY_STATE` if the view's memory was transferred meanwhile: the message is lost with it
+   * @throws {RingwayError} `ERR_RINGWAY_STATE` if the view's memory was transferred meanwhile: what had come is lost with it
    * @throws as recvBytes()
    */
   recvBytesInto(view: ArrayBufferView, options?: ReceiveIntoOptions & WaitOptions): Promise<number> {
@@ -898,7 +899,9 @@ const takeBytes: Taker<Uint8Array> = (_, memory, byteOffset, byteLength, owned) 
 const takeInto =
   (target: Uint8Array): Taker<number> =>
   (_, memory, byteOffset, byteLength) => {
-    if (memory !== target) target.set(memory.subarray(byteOffset, byteOffset + byteLength));
+    if (memory === target) return byteLength; // It has arrived there.
+    if (target.length < byteLength) throw lostMemory(byteLength, 'it stays until it is received');
+    target.set(memory.subarray(byteOffset, byteOffset + byteLength));
     return byteLength;
   };
 

@@ -101,12 +101,13 @@ export class Arriving {
   /** Whoever receives the rest has `into`, or no memory to receive it in. What has come in other memory is moved out of it. */
   goOnIn(into: Uint8Array | undefined): void {
     if (this.#into === undefined || this.#into === into) return;
-    const came = this.#bytes.subarray(0, this.#received);
-    this.#lost = came.length < this.#received;
+    const came = this.#received;
+    this.#lost = this.#into.length < came;
     this.#into = undefined;
     if (this.#lost) return;
-    this.#bytes = allocate(Math.max(came.length, Math.min(this.byteLength, BELIEVED_BYTES)));
-    this.#bytes.set(came);
+    const bytes = allocate(Math.max(came, Math.min(this.byteLength, BELIEVED_BYTES)));
+    if (came > 0) bytes.set(this.#bytes.subarray(0, came));
+    this.#bytes = bytes;
   }
 
   // It may have been transferred to another thread, or resized.
@@ -115,10 +116,7 @@ export class Arriving {
     const came = this.#received;
     this.goOnIn(undefined);
     if (!this.#lost) return;
-    throw new RingwayError(
-      `the view into which a message of ${this.byteLength} bytes arrived has lost its memory, and ${came} bytes of the message with it: the rest is dropped`,
-      'ERR_RINGWAY_STATE',
-    );
+    throw lostMemory(this.byteLength, `${came} bytes of it are lost, the rest is dropped`);
   }
 
   #grow(): void {
@@ -134,6 +132,14 @@ function allocate(byteLength: number): Uint8Array {
   } catch (cause) {
     throw new RingwayError(`there is no memory for a message of ${byteLength} bytes`, 'ENOMEM', { cause });
   }
+}
+
+/** The caller's view has no memory any more. */
+export function lostMemory(byteLength: number, outcome: string): RingwayError {
+  return new RingwayError(
+    `the view for a message of ${byteLength} bytes has lost its memory, which was transferred or resized: ${outcome}`,
+    'ERR_RINGWAY_STATE',
+  );
 }
 
 /** The other end does not keep to the format. */

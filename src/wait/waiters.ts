@@ -118,7 +118,7 @@ export class Waiters {
       const now = performance.now();
       if (this.#waitingSince === 0) {
         this.#waitingSince = now;
-      this.#turnsPolled = 0;
+        this.#turnsPolled = 0;
         this.#askAt = now + FIRST_SLEEP_MS;
       }
       const polling = now - this.#waitingSince < this.#spin.limitMs;
