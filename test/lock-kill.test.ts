@@ -239,7 +239,7 @@ describe('at every atomic operation', () => {
           recover: [true, true, 0],
         }[act];
         if (expected !== null) expect([first, last, changes], JSON.stringify(told)).toEqual(expected);
-        expect(told.length).toBeGreaterThan(2);
+        expect(told.length).toBeGreaterThan(1);
         expect(over).toBe(act !== 'wait');
       }, 180_000);
     }
