@@ -144,6 +144,32 @@ for (const transport of TRANSPORTS) {
       expect([...(await b.recvBytes())]).toEqual([1, 2, 3]);
     });
 
+    it('tells of a message that was lost with its view, whoever finds that out', async () => {
+      const [a, b] = pipe({ capacity: 65536 });
+      const bytes = new Uint8Array(5_000_000).fill(7);
+      for (const givenUp of ['the next operation', 'its own'] as const) {
+        const view = new Uint8Array(bytes.length);
+        const giveUp = new AbortController();
+        const own = givenUp === 'its own' ? { signal: giveUp.signal } : {};
+        const sent = a.sendBytes(bytes);
+        const given = rejectionOf(b.recvBytesInto(view, own));
+        const behind = givenUp === 'its own' ? undefined : rejectionOf(b.recvBytes({ signal: giveUp.signal }));
+        expect([view[0], view.at(-1)]).toEqual([7, 0]);
+        giveUp.abort(new Error('enough'));
+        structuredClone(view, { transfer: [view.buffer] });
+        expect(await (behind ?? given)).toMatchObject({ message: 'enough' });
+        const told = behind === undefined ? rejectionOf(b.recv()) : given;
+        const next = told.then(() => b.recv());
+        const sentNext = sent.then(() => a.send('next'));
+        expect(await told).toMatchObject({
+          code: 'ERR_RINGWAY_STATE',
+          message: expect.stringMatching(/bytes of it are lost, the rest is dropped/),
+        });
+        expect(await next).toBe('next');
+        await sentNext;
+      }
+    });
+
     it('carries values both ways, in order, in every form', async () => {
       const [a, b] = pipe();
       expect(a).toMatchObject({ transport, readable: true, writable: true, closed: false });

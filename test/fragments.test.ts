@@ -1,5 +1,19 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { Arriving, MessageKind } from '../src/channel/fragments.js';
+
+/** Runs it while no array can be allocated. */
+function withoutMemory<Result>(run: () => Result): Result {
+  const construct = (target: Uint8ArrayConstructor, args: [number]) => {
+    if (args[0] > 0) throw new RangeError('Array buffer allocation failed');
+    return Reflect.construct(target, args);
+  };
+  vi.stubGlobal('Uint8Array', new Proxy(Uint8Array, { construct }));
+  try {
+    return run();
+  } finally {
+    vi.unstubAllGlobals();
+  }
+}
 
 describe('a message that arrives in parts', () => {
   it('is complete and in order though it was longer than what is allocated at first', () => {
@@ -57,6 +71,28 @@ describe('a message that arrives in parts', () => {
     );
     part.add(Uint8Array.of(2, 3), 0, 2);
     expect(part).toMatchObject({ complete: true, lost: true });
+  });
+
+  it('never goes on in memory that its caller has back, even if there is no other', () => {
+    const into = new Uint8Array(8);
+    const arriving = new Arriving(MessageKind.bytes, 8, into);
+    arriving.add(Uint8Array.of(1, 2, 3), 0, 3);
+    withoutMemory(() => arriving.goOnIn(undefined));
+    into.fill(0);
+    expect(() => arriving.add(Uint8Array.of(4, 5), 0, 2)).toThrow(
+      expect.objectContaining({ code: 'ENOMEM', message: expect.stringMatching(/3 bytes of it are lost/) }),
+    );
+    arriving.add(Uint8Array.of(4, 5, 6, 7, 8), 0, 5);
+    expect(arriving).toMatchObject({ complete: true, lost: true });
+    expect(into.every((byte) => byte === 0)).toBe(true);
+  });
+
+  it('does not begin without memory', () => {
+    const into = new Uint8Array(8);
+    structuredClone(into, { transfer: [into.buffer] });
+    expect(() => withoutMemory(() => new Arriving(MessageKind.bytes, 8, into))).toThrow(
+      expect.objectContaining({ code: 'ENOMEM' }),
+    );
   });
 
   it('is refused when more comes than was announced', () => {

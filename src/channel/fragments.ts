@@ -58,20 +58,25 @@ export class Arriving {
   #received = 0;
   #into: Uint8Array | undefined;
   #lost = false;
+  // Why it is lost, until somebody has been told.
+  #untold: RingwayError | undefined;
 
-  /** @param into - the caller's memory, with room for all of the message; its own by default */
+  /**
+   * @param into - the caller's memory, with room for all of the message unless it went away already; its own by default
+   * @throws {RingwayError} `ENOMEM`
+   */
   constructor(kind: MessageKind, byteLength: number, into?: Uint8Array) {
     this.kind = kind;
     this.byteLength = byteLength;
-    this.#into = into;
-    this.#bytes = into ?? allocate(Math.min(byteLength, BELIEVED_BYTES));
+    this.#into = into !== undefined && into.length >= byteLength ? into : undefined;
+    this.#bytes = this.#into ?? allocate(Math.min(byteLength, BELIEVED_BYTES));
   }
 
   get complete(): boolean {
     return this.#received === this.byteLength;
   }
 
-  /** The caller's memory went away with what had come: the rest is not kept. */
+  /** What had come is gone, and the rest is not kept: add() tells why, once. */
   get lost(): boolean {
     return this.#lost;
   }
@@ -82,41 +87,53 @@ export class Arriving {
   }
 
   /**
-   * @throws {RingwayError} `EPROTO` for more bytes than were announced; `ERR_RINGWAY_STATE` if the caller's memory went away:
-   *   nothing was added
+   * @throws {RingwayError} `EPROTO` for more bytes than were announced; if the message is lost, `ERR_RINGWAY_STATE` where the
+   *   caller's memory went away, or `ENOMEM`. Nothing was added
    */
   add(memory: Uint8Array, byteOffset: number, byteLength: number): void {
     const received = this.#received + byteLength;
     if (received > this.byteLength) {
       throw protocolError(`${received} bytes have come of a message of ${this.byteLength}`);
     }
+    if (this.#into !== undefined && this.#into.length < this.byteLength) this.goOnIn(undefined); // Transferred, or resized.
+    if (this.#untold !== undefined) {
+      const error = this.#untold;
+      this.#untold = undefined;
+      throw error;
+    }
     if (!this.#lost) {
-      this.#checkInto();
       if (received > this.#bytes.length) this.#grow();
       this.#bytes.set(memory.subarray(byteOffset, byteOffset + byteLength), this.#received);
     }
     this.#received = received;
   }
 
-  /** Whoever receives the rest has `into`, or no memory to receive it in. What has come in other memory is moved out of it. */
+  /**
+   * Whoever receives the rest has `into`, or no memory to receive it in. What has come in other memory is moved out of it, or
+   * lost where that cannot be: its owner may do with that memory what it likes from here on.
+   */
   goOnIn(into: Uint8Array | undefined): void {
-    if (this.#into === undefined || this.#into === into) return;
+    const memory = this.#into;
+    if (memory === undefined || memory === into) return;
     const came = this.#received;
-    this.#lost = this.#into.length < came;
     this.#into = undefined;
-    if (this.#lost) return;
-    const bytes = allocate(Math.max(came, Math.min(this.byteLength, BELIEVED_BYTES)));
-    if (came > 0) bytes.set(this.#bytes.subarray(0, came));
-    this.#bytes = bytes;
+    const outcome = `${came} bytes of it are lost, the rest is dropped`;
+    if (memory.length < came) {
+      this.#lose(lostMemory(this.byteLength, outcome));
+      return;
+    }
+    try {
+      this.#bytes = allocate(Math.max(came, Math.min(this.byteLength, BELIEVED_BYTES)));
+      if (came > 0) this.#bytes.set(memory.subarray(0, came));
+    } catch (cause) {
+      this.#lose(new RingwayError(`${(cause as Error).message}: ${outcome}`, 'ENOMEM', { cause }));
+    }
   }
 
-  // It may have been transferred to another thread, or resized.
-  #checkInto(): void {
-    if (this.#into === undefined || this.#into.length >= this.byteLength) return;
-    const came = this.#received;
-    this.goOnIn(undefined);
-    if (!this.#lost) return;
-    throw lostMemory(this.byteLength, `${came} bytes of it are lost, the rest is dropped`);
+  #lose(why: RingwayError): void {
+    this.#lost = true;
+    this.#untold = why;
+    this.#bytes = new Uint8Array(0);
   }
 
   #grow(): void {
