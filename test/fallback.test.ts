@@ -95,6 +95,18 @@ for (const [what, [env, reason]] of Object.entries(NO_ADDON)) {
   });
 }
 
+describe('with RINGWAY_BACKEND=sab, though the addon is there', () => {
+  it('nothing loads it, not even who watches and gives the processor away', async () => {
+    const end = await runScript(
+      `const consumer = SpscRing.create({ capacity: 100, wait: 'spin' }).consumer();
+       try { consumer.popSync({ timeoutMs: 1 }); } catch (error) { print(error.name); }
+       print(process.report.getReport().sharedObjects.filter((path) => path.endsWith('.node')).length);`,
+      { env: { RINGWAY_BACKEND: 'sab' } },
+    );
+    expect(end).toMatchObject({ code: 0, errors: '', lines: ['TimeoutError', '0'] });
+  });
+});
+
 describe('between worker threads', () => {
   const COUNT = 1_000_000;
   const WORKER = `

@@ -1,8 +1,9 @@
 // How this thread waits through the addon, whatever for: blocked, until a signal comes that somebody listens to; or
 // asynchronously, until the addon calls back.
 
-import { Blocked, loadNative, type Native } from '../native.js';
+import { Blocked, type Native } from '../native.js';
 import { isMainThread, listenedSignals, nextTurn } from '../runtime.js';
+import { findNative } from './backend.js';
 import type { SleepEnd, Wake } from './segment.js';
 
 /**
@@ -10,7 +11,7 @@ import type { SleepEnd, Wake } from './segment.js';
  * thread. Does nothing without the addon.
  */
 export function yieldProcessor(): void {
-  loadNative().native?.yieldProcessor();
+  findNative().native?.yieldProcessor();
 }
 
 /** A worker returns to JavaScript this often, or terminate() would wait for the end of its sleep. */
