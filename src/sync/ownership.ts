@@ -41,10 +41,10 @@ export function formatOwnership(segment: Segment, mode: WaitMode, offset = segme
 // The participants of this thread's open handles, as `identity/participant`: a Sync wait for one of them cannot end.
 const ofThisThread = new Set<string>();
 
-/** One participant's view of a lock. */
 /** In comesFreeAtOnce(): about a microsecond. */
 const LOOKS = 64;
 
+/** One participant's view of a lock. */
 export class Ownership implements Condition {
   readonly segment: Segment;
   readonly mode: WaitMode;
@@ -130,7 +130,10 @@ export class Ownership implements Condition {
         if (place !== undefined) this.turn.claim(place);
         return Taken.no;
       }
-      if (owner === OWNER_DIED && heedMark) throw this.#ownerDied();
+      if (owner === OWNER_DIED && heedMark) {
+        if (Atomics.load(this.#words, this.#owner) === OWNER_DIED) throw this.#ownerDied(); // A: with whose death it was.
+        continue;
+      }
       if (!this.turn.admits(place)) return Taken.no;
       if (Atomics.compareExchange(this.#words, this.#owner, owner, this.#me) !== owner) continue; // A.
       if (place !== undefined) this.turn.leave();
