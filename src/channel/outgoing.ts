@@ -4,7 +4,7 @@ import type { Encoded } from '../codec/codec.js';
 import { describe } from '../memory/names.js';
 import { checkInteger } from '../memory/shared-object.js';
 import type { Carrier } from '../memory/travel.js';
-import { MessageKind } from './fragments.js';
+import { lostMemory, MessageKind } from './fragments.js';
 
 export interface Outgoing {
   readonly kind: MessageKind;
@@ -57,18 +57,18 @@ export class OutgoingValue implements Outgoing {
 /** Bytes as they are. */
 export class OutgoingBytes implements Outgoing {
   readonly kind = MessageKind.bytes;
+  readonly byteLength: number;
   sent = 0;
   readonly #bytes: Uint8Array;
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
+    this.byteLength = bytes.length; // It was announced, whatever becomes of the memory.
   }
 
-  get byteLength(): number {
-    return this.#bytes.length;
-  }
-
+  /** @throws {RingwayError} `ERR_RINGWAY_STATE` if the memory was transferred or resized */
   copyTo(target: Uint8Array, targetOffset: number, from: number, byteLength: number): void {
+    if (this.#bytes.length < this.byteLength) throw lostMemory(this.byteLength, 'it will not arrive');
     if (byteLength > 0) target.set(this.#bytes.subarray(from, from + byteLength), targetOffset);
   }
 
