@@ -170,18 +170,20 @@ for (const transport of TRANSPORTS) {
       }
     });
 
-    it('fails to send bytes whose memory was transferred meanwhile, and nothing else', async () => {
+    it('fails to send what lost its memory meanwhile, bytes and values, and nothing else', async () => {
       const [a, b] = pipe({ capacity: 65536 });
-      const bytes = new Uint8Array(5_000_000);
-      const sent = rejectionOf(a.sendBytes(bytes));
-      structuredClone(bytes, { transfer: [bytes.buffer] });
-      const next = b.recv();
-      expect(await sent).toMatchObject({
-        code: 'ERR_RINGWAY_STATE',
-        message: expect.stringMatching(/a message of 5000000 bytes has lost its memory.*: it will not arrive/),
-      });
-      await a.send('next');
-      expect(await next).toBe('next');
+      for (const send of ['sendBytes', 'send'] as const) {
+        const bytes = new Uint8Array(5_000_000);
+        const sent = rejectionOf(a[send](bytes));
+        structuredClone(bytes, { transfer: [bytes.buffer] });
+        const next = b.recv();
+        expect(await sent).toMatchObject({
+          code: 'ERR_RINGWAY_STATE',
+          message: expect.stringMatching(/of 5000000 bytes has lost its memory.*: it will not arrive/),
+        });
+        await a.send('next');
+        expect(await next).toBe('next');
+      }
     });
 
     it('carries values both ways, in order, in every form', async () => {

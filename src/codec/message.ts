@@ -1,6 +1,7 @@
 // A message under construction: a buffer that grows and is used again, and large binary values that are only pointed at,
 // so that they are copied once, to where the message goes.
 
+import { RingwayError } from '../errors.js';
 import type { Departure } from '../memory/travel.js';
 import type { Encoded } from './codec.js';
 
@@ -11,6 +12,8 @@ export interface Piece {
   /** And in the message. */
   readonly from: number;
   readonly bytes: Uint8Array;
+  /** Of the bytes when they were encoded: their memory may go away while the message is sent. */
+  readonly byteLength: number;
 }
 
 /** Up to here a loop is faster than a view and set(). */
@@ -42,6 +45,7 @@ export class Message implements Encoded {
     return this;
   }
 
+  /** @throws {RingwayError} `ERR_RINGWAY_STATE` if the memory of a large binary value was transferred or resized */
   copyTo(target: Uint8Array, targetOffset: number, from: number, byteLength: number): void {
     if (this.#pieces.length === 0) copy(this.#buffer, from, target, targetOffset, byteLength);
     else this.#copyPieces(target, targetOffset, from, byteLength);
@@ -80,8 +84,11 @@ export class Message implements Encoded {
     };
     for (; at < end; index++) {
       const piece = index < 0 ? undefined : pieces[index];
-      const pieceEnd = piece === undefined ? 0 : piece.from + piece.bytes.length;
-      if (piece !== undefined && at < pieceEnd) put(piece.bytes, at - piece.from, pieceEnd);
+      const pieceEnd = piece === undefined ? 0 : piece.from + piece.byteLength;
+      if (piece !== undefined && at < pieceEnd) {
+        if (piece.bytes.length < piece.byteLength) throw lostMemory(piece.byteLength);
+        put(piece.bytes, at - piece.from, pieceEnd);
+      }
       const next = index + 1 < pieces.length ? pieces[index + 1].from : this.byteLength;
       put(this.#buffer, (piece?.at ?? 0) + at - pieceEnd, next);
     }
@@ -94,4 +101,11 @@ function copy(source: Uint8Array, from: number, target: Uint8Array, to: number, 
   } else {
     target.set(from === 0 && byteLength === source.length ? source : source.subarray(from, from + byteLength), to);
   }
+}
+
+function lostMemory(byteLength: number): RingwayError {
+  return new RingwayError(
+    `a part of a value of ${byteLength} bytes has lost its memory, which was transferred or resized: it will not arrive`,
+    'ERR_RINGWAY_STATE',
+  );
 }

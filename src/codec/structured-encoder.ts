@@ -609,7 +609,7 @@ export class StructuredEncoder {
     }
     while (((this.#at + this.#pieceBytes) & 7) !== 0) this.#bytes[this.#at++] = 0; // Within ROOM.
     this.#pieces ??= [];
-    this.#pieces.push({ at: this.#at, from: this.#at + this.#pieceBytes, bytes });
+    this.#pieces.push({ at: this.#at, from: this.#at + this.#pieceBytes, bytes, byteLength: bytes.length });
     this.#pieceBytes += length;
   }
 
