@@ -115,16 +115,15 @@ export class SabSegment implements Segment {
 
   heedSignals(): void {}
 
-  spinSync(a: number, seenA: number, b: number, seenB: number, limitMs: number): boolean {
+  spinSync(a: number, seenA: number, b: number, seenB: number, limitMs: number): void {
     const { words } = this;
     const end = performance.now() + limitMs;
     do {
       for (let turn = 0; turn < 64; turn++) {
-        if (Atomics.load(words, a >> 2) !== seenA || Atomics.load(words, b >> 2) !== seenB) return true;
+        if (Atomics.load(words, a >> 2) !== seenA || Atomics.load(words, b >> 2) !== seenB) return;
       }
       yieldProcessor();
     } while (performance.now() < end);
-    return false;
   }
 
   sleep(sequence: number, expected: number, limitMs: number, referenced: boolean, wake: Wake): () => void {

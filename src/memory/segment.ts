@@ -77,10 +77,10 @@ export interface Segment {
   /** Blocks this thread while the sequence word is `expected`, at most `limitMs`. */
   sleepSync(sequence: number, expected: number, limitMs: number): SleepEnd;
   /**
-   * Watches two words without sleeping, at most `limitMs`; who waits for this processor gets it now and then.
-   * @returns whether one differs from what was seen of it
+   * Watches two words without sleeping, until one differs from what was seen of it, at most `limitMs`. Who waits for this
+   * processor gets it now and then.
    */
-  spinSync(a: number, seenA: number, b: number, seenB: number, limitMs: number): boolean;
+  spinSync(a: number, seenA: number, b: number, seenB: number, limitMs: number): void;
   /**
    * Calls `wake` once when the sequence word differs from `expected`, or after `limitMs`. The call may come at once, but
    * never before this returns.

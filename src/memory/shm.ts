@@ -2,7 +2,7 @@
 
 import { ClosedError, CorruptSegmentError, RingwayError, type SystemErrorCode } from '../errors.js';
 import { Constants } from '../layout.js';
-import { Blocked, errnoName, failed, type Native, type NativeFailure, type NativeSegment, Refusal } from '../native.js';
+import { errnoName, failed, type Native, type NativeFailure, type NativeSegment, Refusal } from '../native.js';
 import { builtin, pid } from '../runtime.js';
 import { whenLanded } from './flight.js';
 import { isUnnamed, pathOf, segmentDirectory, unnamedName } from './names.js';
@@ -148,10 +148,8 @@ export class ShmSegment implements Segment {
     heedSignals(this.#native);
   }
 
-  spinSync(a: number, seenA: number, b: number, seenB: number, limitMs: number): boolean {
-    const end = this.#native.spin(this.#id, a, seenA, b, seenB, limitMs);
-    if (end < 0) throw new ClosedError(`${this.label} is closed`);
-    return end === Blocked.changed;
+  spinSync(a: number, seenA: number, b: number, seenB: number, limitMs: number): void {
+    if (this.#native.spin(this.#id, a, seenA, b, seenB, limitMs) < 0) throw new ClosedError(`${this.label} is closed`);
   }
 
   sleep(sequence: number, expected: number, limitMs: number, referenced: boolean, wake: Wake): () => void {

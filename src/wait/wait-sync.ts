@@ -90,11 +90,17 @@ function interrupted(what: string): RingwayError {
   return new RingwayError(`${what} was interrupted by a signal`, 'EINTR', { syscall: 'futex' });
 }
 
-// Whether one of the condition's words changes within `limitMs`.
+// Whether the condition may hold, or the role has changed, within `limitMs`. A change that does not help is no reason to sleep.
 function watch(condition: Condition, roleSeen: number, limitMs: number): boolean {
   const { segment, watched, role } = condition;
-  const seen = Atomics.load(segment.words, watched >> 2); // position.hpp, A. The attempt that follows loads it again.
-  return condition.hasMoved(seen) || segment.spinSync(watched, seen, role, roleSeen, limitMs);
+  const { words } = segment;
+  for (const end = performance.now() + limitMs; ; ) {
+    const seen = Atomics.load(words, watched >> 2); // position.hpp, A. The attempt that follows loads it again.
+    if (condition.hasMoved(seen) || Atomics.load(words, role >> 2) !== roleSeen) return true; // role.hpp, A.
+    const leftMs = end - performance.now();
+    if (leftMs <= 0) return false;
+    segment.spinSync(watched, seen, role, roleSeen, leftMs);
+  }
 }
 
 function hasMovedWithin(condition: Condition, looks: number): boolean {
