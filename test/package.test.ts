@@ -122,18 +122,25 @@ describe('the package', () => {
   });
 });
 
-// The declarations that users read: each `export` block with its members, the comment before each.
+// The declarations that users read: each `export` block with its members, the comment before each; a class has those of the
+// class that it extends, too.
 interface Member {
   name: string;
   comment: string;
 }
-function declarations(): { name: string; comment: string; members: Member[] }[] {
-  const found: { name: string; comment: string; members: Member[] }[] = [];
+interface Declaration {
+  name: string;
+  comment: string;
+  base: string | undefined;
+  members: Member[];
+}
+function declarations(): Declaration[] {
+  const found: Declaration[] = [];
   const files = readdirSync(dist, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.d.ts'));
   for (const file of files) {
     let comment = '';
     let reading = false;
-    let block: (typeof found)[number] | undefined;
+    let block: Declaration | undefined;
     for (const line of readFileSync(join(dist, file), 'utf8').split('\n')) {
       if (/^\s*\/\*\*/.test(line)) comment = '';
       if (/^\s*\/\*\*/.test(line)) reading = true;
@@ -148,7 +155,8 @@ function declarations(): { name: string; comment: string; members: Member[] }[] 
       const text = line.replace(/^.*\*\//, '').trim();
       const start = /^export (?:declare )?(?:abstract )?(class|interface|type|const|function) (\w+)/.exec(text);
       if (start) {
-        block = { name: start[2] as string, comment, members: [] };
+        const base = start[1] === 'class' ? / extends (\w+)/.exec(withoutTypeArguments(text))?.[1] : undefined;
+        block = { name: start[2] as string, comment, base, members: [] };
         found.push(block);
         if (!text.endsWith('{')) block = undefined;
       } else if (line === '}') {
@@ -163,7 +171,20 @@ function declarations(): { name: string; comment: string; members: Member[] }[] 
       comment = '';
     }
   }
-  return found;
+  return found.map((declared) => ({ ...declared, members: membersOf(declared, found) }));
+}
+
+function membersOf({ base, members }: Declaration, all: Declaration[]): Member[] {
+  const declared = all.find(({ name }) => name === base);
+  if (declared === undefined) return members; // It extends nothing, or nothing of ours.
+  const own = new Set(members.map(({ name }) => name));
+  return [...members, ...membersOf(declared, all).filter(({ name }) => !own.has(name))];
+}
+
+// `class Value<Type extends ValueType = ValueType> extends Lockable {`: the second `extends` is meant.
+function withoutTypeArguments(text: string): string {
+  const without = text.replace(/<[^<>]*>/g, '');
+  return without === text ? text : withoutTypeArguments(without);
 }
 
 describe('the declarations', () => {
@@ -226,9 +247,15 @@ describe('the declarations', () => {
       ),
     RecordLease: 'value deliveries redelivered ended ack nack'.split(' '),
     SpscRingStats: 'capacity used pushed popped spins parks wakeUps redelivered abandoned participants'.split(' '),
-    SharedMemory: 'create attach createOrAttach whenCreated unlink bytes buffer byteLength'.split(' '),
+    SharedMemory:
+      'create attach createOrAttach whenCreated unlink bytes buffer byteLength backend name handle closed close'.split(
+        ' ',
+      ),
     SharedMemoryOptions: ['byteLength'],
-    Value: 'attach createOrAttach whenCreated unlink type value set exchange add compareExchange update'.split(' '),
+    Value:
+      'attach createOrAttach whenCreated unlink type value set exchange add compareExchange update backend name handle closed withLock close'.split(
+        ' ',
+      ),
     NamedValueOptions: 'name type value'.split(' '),
     Process:
       'name spawn run start pid alive exitCode signalCode exited stdin stdout stderr join joinSync terminate kill ref unref close'.split(
