@@ -1,10 +1,9 @@
 // What is waited for at a queue: as at a many-to-many ring (ring/mpmc-waits.ts, docs/MPMC.md), and besides for room in the
 // arena, for the end when no sender is left, and for all messages to be done.
 
-import { ClosedError } from '../errors.js';
 import { EventCountWords } from '../layout.js';
 import { prepareSleep } from '../memory/event-count.js';
-import type { Segment } from '../memory/segment.js';
+import { checkOpen, type Segment } from '../memory/segment.js';
 import type { Census } from '../ring/mpmc-slots.js';
 import { MessageCondition, RoomCondition } from '../ring/mpmc-waits.js';
 import type { WaitMode } from '../wait/adaptive-spin.js';
@@ -99,6 +98,6 @@ export class AllDone implements Condition {
   }
 
   checkOpen(): void {
-    if (this.segment.closed) throw new ClosedError(`${this.segment.label} is closed`);
+    checkOpen(this.segment);
   }
 }

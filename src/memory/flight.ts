@@ -5,10 +5,10 @@
 // The word carries a random number beside the count, new for each series of messages: a receiver that comes when the
 // sender is long gone, and its entry another's, finds another number and leaves the count alone.
 
-import { ClosedError, RingwayError } from '../errors.js';
+import { RingwayError } from '../errors.js';
 import { Constants, ParticipantEntry } from '../layout.js';
 import { readDescription } from './description.js';
-import { participantOffset, type Segment } from './segment.js';
+import { checkOpen, participantOffset, type Segment } from './segment.js';
 import type { Departure, Route } from './travel.js';
 
 /** Names an attachment that answers for a handle, and the series of messages. Part of a handle in a message. */
@@ -42,7 +42,7 @@ export function departureOf(segment: Segment, route: Route, kind = segment.handl
 
 /** @throws as departureOf() */
 export function checkRoute(segment: Segment, route: Route): void {
-  if (segment.closed) throw new ClosedError(`${segment.label} is closed`);
+  checkOpen(segment);
   if (route.reach === 'network') {
     throw new TypeError(`${segment.label} cannot go through ${route.label}: memory is shared on one machine only`);
   }

@@ -1,7 +1,7 @@
 // What the rings stand on: a piece of memory that several processes (POSIX shared memory) or threads
 // (SharedArrayBuffer) see, in which participants are known and can be waited for.
 
-import { CorruptSegmentError } from '../errors.js';
+import { ClosedError, CorruptSegmentError } from '../errors.js';
 import { bodyOffsetFor, Constants, ParticipantEntry, SegmentHeader } from '../layout.js';
 import type { Ticket } from './flight.js';
 
@@ -89,6 +89,11 @@ export interface Segment {
   sleep(sequence: number, expected: number, limitMs: number, referenced: boolean, wake: Wake): () => void;
   /** Lets the memory go. Idempotent. */
   close(): void;
+}
+
+/** @throws {ClosedError} if it was closed */
+export function checkOpen(segment: Segment): void {
+  if (segment.closed) throw new ClosedError(`${segment.label} is closed`);
 }
 
 /** The kinds of segment, as messages and handles name them. */

@@ -1,9 +1,9 @@
 // What producers and consumers of a many-to-many ring wait for. docs/MPMC.md, "Waiting", has the argument.
 
-import { ClosedError, EndOfStreamError, RingwayError } from '../errors.js';
+import { EndOfStreamError, RingwayError } from '../errors.js';
 import { EventCountWords, ParticipantCounters } from '../layout.js';
 import { prepareSleep } from '../memory/event-count.js';
-import type { Segment } from '../memory/segment.js';
+import { checkOpen, type Segment } from '../memory/segment.js';
 import type { WaitMode } from '../wait/adaptive-spin.js';
 import type { Condition } from '../wait/condition.js';
 import type { Census, MpmcSlots } from './mpmc-slots.js';
@@ -42,7 +42,7 @@ abstract class SlotCondition implements Condition {
   }
 
   checkOpen(): void {
-    if (this.segment.closed) throw new ClosedError(`${this.segment.label} is closed`);
+    checkOpen(this.segment);
   }
 
   /** Asks the kernel who of the holders lives, and gives back what the dead held. */

@@ -19,7 +19,7 @@ import {
 } from '../sync/lock-reference.js';
 import { formatOwnership, Ownership } from '../sync/ownership.js';
 import { RLock } from '../sync/rlock.js';
-import { SegmentOwner } from './segment-owner.js';
+import { ViewedMemory } from './viewed-memory.js';
 
 /** What something is made with. */
 export interface LockOption {
@@ -137,7 +137,7 @@ export function openLock(
 }
 
 /** Shared memory with a lock. */
-export abstract class Lockable extends SegmentOwner {
+export abstract class Lockable extends ViewedMemory {
   readonly #segment: Segment;
   readonly #opened: OpenLock;
   #own: RLock | undefined; // Of the segment itself; made when it is first needed.

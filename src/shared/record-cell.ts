@@ -22,10 +22,9 @@
 
 import { CorruptSegmentError } from '../errors.js';
 import { Constants, ValueHeader } from '../layout.js';
-import type { Segment } from '../memory/segment.js';
+import { checkOpen, type Segment } from '../memory/segment.js';
 import { RecordDecoder, RecordEncoder } from '../record/codec.js';
 import type { RecordType } from '../record/record.js';
-import { checkOpen } from './segment-owner.js';
 import type { ValueCell } from './value-cell.js';
 
 const COPY_BITS = BigInt(Constants.valueCopyBits);

@@ -11,10 +11,9 @@
 import { CorruptSegmentError } from '../errors.js';
 import { ValueHeader } from '../layout.js';
 import { describe } from '../memory/names.js';
-import type { Segment } from '../memory/segment.js';
+import { checkOpen, type Segment } from '../memory/segment.js';
 import type { ScalarType } from '../record/description.js';
 import { FITS, refuse, wantedBy } from '../record/scalar-values.js';
-import { checkOpen } from './segment-owner.js';
 import type { ValueCell } from './value-cell.js';
 
 /** What stands in a cell. */

@@ -16,7 +16,7 @@ import {
 } from '../memory/shared-object.js';
 import { whenLinked } from '../memory/when-linked.js';
 import { checkWaitOptions, type WaitOptions } from '../wait/options.js';
-import { SegmentOwner } from './segment-owner.js';
+import { ViewedMemory } from './viewed-memory.js';
 
 export interface SharedMemoryOptions extends SharedOptions {
   /** How many bytes, 1 to 2^32 - 2^20. */
@@ -32,7 +32,7 @@ export interface NamedSharedMemoryOptions extends SharedMemoryOptions, OpenOptio
  * A block of bytes that any thread of any process that has it reads and writes. It is zero when it is created; attaching
  * changes nothing of it, and closing neither, nor does the end of any process, if it has a name.
  */
-export class SharedMemory extends SegmentOwner {
+export class SharedMemory extends ViewedMemory {
   readonly #segment: Segment;
   readonly #bytes: Uint8Array;
 
