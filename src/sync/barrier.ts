@@ -1,11 +1,11 @@
 // A barrier: how it is made, found and waited at. What arrives and how a generation ends is in generations.ts.
 
-import { ClosedError, TimeoutError } from '../errors.js';
+import { TimeoutError } from '../errors.js';
 import { Constants } from '../layout.js';
 import { closesWhenCollected } from '../memory/collected.js';
-import { departureOf } from '../memory/flight.js';
 import { checkName, describe } from '../memory/names.js';
-import type { Backend, Segment, SegmentHandle } from '../memory/segment.js';
+import { checkOpen, type Segment, type SegmentHandle } from '../memory/segment.js';
+import { SegmentOwner } from '../memory/segment-owner.js';
 import {
   attachOrCreate,
   attachSegment,
@@ -14,12 +14,10 @@ import {
   checkSharedOptions,
   createSegment,
   makeOver,
-  nameOf,
   otherShape,
   type SharedOptions,
   unlink,
 } from '../memory/shared-object.js';
-import { type Departure, type Route, travels } from '../memory/travel.js';
 import { whenLinked } from '../memory/when-linked.js';
 import { AdaptiveSpin, checkWait, LONGEST_POLL_MS, LONGEST_SPIN_MS, type WaitMode } from '../wait/adaptive-spin.js';
 import { NOT_YET, type NotYet } from '../wait/condition.js';
@@ -68,7 +66,7 @@ export interface NamedBarrierOptions extends BarrierOptions, BarrierAttachOption
  * When one of those that wait gives up (a timeout, an abort signal), closes its handle or is killed, and when anybody calls
  * abort(), the barrier is broken: all that wait are told with a BrokenBarrierError, and so is whoever comes, until reset().
  */
-export class Barrier implements Disposable {
+export class Barrier extends SegmentOwner {
   readonly #generations: Generations;
   readonly #segment: Segment;
   readonly #action: (() => unknown) | undefined;
@@ -93,6 +91,7 @@ export class Barrier implements Disposable {
   constructor(parties: number | Generations, options: BarrierOptions = {}) {
     const generations = parties instanceof Generations ? parties : create(parties, options);
     const { segment } = generations;
+    super(segment);
     this.#generations = generations;
     this.#segment = segment;
     this.#action = options.action;
@@ -159,48 +158,19 @@ export class Barrier implements Disposable {
 
   /** How many wait; 0 while the barrier is broken. */
   get waiting(): number {
-    this.#checkOpen();
+    checkOpen(this.#segment);
     return this.#generations.waiting;
   }
 
   /** Whether it is broken. */
   get broken(): boolean {
-    this.#checkOpen();
+    checkOpen(this.#segment);
     return this.#generations.broken;
   }
 
   /** How this handle waits. */
   get waitMode(): WaitMode {
     return this.#generations.mode;
-  }
-
-  /** What the barrier is made of. */
-  get backend(): Backend {
-    return this.#segment.backend;
-  }
-
-  /** Undefined for an unnamed barrier. */
-  get name(): string | undefined {
-    return nameOf(this.#segment);
-  }
-
-  /** Plain data that attach() takes: in another process for `shm`, in another thread for `sab`. */
-  get handle(): SegmentHandle {
-    return this.#segment.handle;
-  }
-
-  toJSON(): SegmentHandle {
-    return this.handle;
-  }
-
-  /** @internal */
-  [travels](route: Route): Departure {
-    return departureOf(this.#segment, route);
-  }
-
-  /** Whether this handle was closed. */
-  get closed(): boolean {
-    return this.#segment.closed;
   }
 
   /**
@@ -214,7 +184,7 @@ export class Barrier implements Disposable {
    */
   async wait(options: WaitOptions = {}): Promise<number> {
     checkWaitOptions(options);
-    this.#checkOpen();
+    checkOpen(this.#segment);
     const visit = new Visit(this.#generations, () => this.#acting > 0);
     const waiters = new Waiters(visit, this.#poll);
     waiters.referenced = this.#referenced;
@@ -237,7 +207,7 @@ export class Barrier implements Disposable {
    */
   waitSync(options: SyncWaitOptions = {}): number {
     checkWaitOptions(options);
-    this.#checkOpen();
+    checkOpen(this.#segment);
     const visit = new Visit(this.#generations, () => this.#acting > 0);
     const attempt = () => {
       // Some may have to arrive before the others can go on; while our action runs, none can.
@@ -253,13 +223,13 @@ export class Barrier implements Disposable {
 
   /** Breaks the barrier, whether or not anybody waits. Lock-free; a system call if somebody sleeps. */
   abort(): void {
-    this.#checkOpen();
+    checkOpen(this.#segment);
     this.#generations.abort();
   }
 
   /** Makes a broken barrier usable again. If somebody waits, it is broken for those first. Lock-free, as abort(). */
   reset(): void {
-    this.#checkOpen();
+    checkOpen(this.#segment);
     this.#generations.reset();
   }
 
@@ -273,10 +243,6 @@ export class Barrier implements Disposable {
     this.#generations.leave();
     for (const waiters of this.#pending) waiters.close(`${this.#segment.label} was closed`);
     this.#segment.close();
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
   }
 
   /** A pending wait() keeps the process alive: the default. */
@@ -318,7 +284,7 @@ export class Barrier implements Disposable {
     }
     if (!isThenable(result)) {
       this.#acting--;
-      this.#checkOpen();
+      checkOpen(this.#segment);
       return visit.release();
     }
     return this.#releaseAfter(visit, result);
@@ -333,7 +299,7 @@ export class Barrier implements Disposable {
     } finally {
       this.#acting--;
     }
-    this.#checkOpen();
+    checkOpen(this.#segment);
     return visit.release();
   }
 
@@ -344,10 +310,6 @@ export class Barrier implements Disposable {
     const index = visit.giveUp(error instanceof TimeoutError ? Cause.timeout : Cause.signal);
     if (index === undefined) throw error;
     return index;
-  }
-
-  #checkOpen(): void {
-    if (this.closed) throw new ClosedError(`${this.#segment.label} is closed`);
   }
 }
 

@@ -4,9 +4,9 @@ import { ClosedError, RingwayError, TimeoutError } from '../errors.js';
 import { Constants } from '../layout.js';
 import { closesWhenCollected } from '../memory/collected.js';
 import { readDescription } from '../memory/description.js';
-import { departureOf } from '../memory/flight.js';
 import { checkName, describe } from '../memory/names.js';
-import type { Backend, Segment, SegmentHandle } from '../memory/segment.js';
+import { checkOpen, type Segment, type SegmentHandle } from '../memory/segment.js';
+import { SegmentOwner } from '../memory/segment-owner.js';
 import {
   attachOrCreate,
   attachSegment,
@@ -14,7 +14,6 @@ import {
   checkSharedOptions,
   createSegment,
   makeOver,
-  nameOf,
   otherShape,
   type SharedOptions,
   unlink,
@@ -66,7 +65,7 @@ export type ConditionHandle = WithLock<SegmentHandle>;
  * A notice goes to one that waits, and to nobody else: if that one gives up, dies or closes its handle before it has the
  * lock again, to another one that waits. Who notifies waits for nobody, be it stopped or dead.
  */
-export class Condition implements Disposable, Awaitable {
+export class Condition extends SegmentOwner implements Awaitable {
   readonly #segment: Segment;
   readonly #notices: Notices;
   readonly #line: WaitingLine;
@@ -87,6 +86,7 @@ export class Condition implements Disposable, Awaitable {
   constructor(open: OpenCondition);
   constructor(first?: Lock | RLock | ConditionOptions | OpenCondition, second: ConditionOptions = {}) {
     const { segment, notices, lock, has } = first instanceof OpenCondition ? first : create(...sorted(first, second));
+    super(segment);
     this.#segment = segment;
     this.#notices = notices;
     this.#line = new WaitingLine(notices);
@@ -160,35 +160,19 @@ export class Condition implements Disposable, Awaitable {
     return this.#notices.mode;
   }
 
-  /** What the condition is made of. */
-  get backend(): Backend {
-    return this.#segment.backend;
-  }
-
-  /** Undefined for an unnamed condition. */
-  get name(): string | undefined {
-    return nameOf(this.#segment);
-  }
-
   /** Plain data that attach() takes: in another process for `shm`, in another thread for `sab`. */
-  get handle(): ConditionHandle {
-    const { handle } = this.#segment;
-    return this.#has === 'its own lock' ? handle : { ...handle, lock: this.#lock.handle };
+  override get handle(): ConditionHandle {
+    return this.#has === 'its own lock' ? super.handle : { ...super.handle, lock: this.#lock.handle };
   }
 
-  toJSON(): ConditionHandle {
+  override toJSON(): ConditionHandle {
     return this.handle;
   }
 
   /** @internal */
-  [travels](route: Route): Departure {
-    const own = departureOf(this.#segment, route);
+  override [travels](route: Route): Departure {
+    const own = super[travels](route);
     return this.#has === 'its own lock' ? own : departWith(this.#lock, own, route);
-  }
-
-  /** Whether this handle was closed. */
-  get closed(): boolean {
-    return this.#segment.closed;
   }
 
   /**
@@ -276,10 +260,6 @@ export class Condition implements Disposable, Awaitable {
     this.#segment.close();
   }
 
-  [Symbol.dispose](): void {
-    this.close();
-  }
-
   /** A pending operation keeps the process alive: the default. */
   ref(): this {
     return this.#reference(true);
@@ -300,7 +280,7 @@ export class Condition implements Disposable, Awaitable {
 
   /** @internal */
   checkOpen(): void {
-    if (this.closed) throw new ClosedError(`${this.#segment.label} is closed`);
+    checkOpen(this.#segment);
   }
 
   /** @internal */

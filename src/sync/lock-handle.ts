@@ -1,19 +1,19 @@
 // What Lock and RLock have in common: one handle, through which the tasks and the Sync calls of one thread take a lock.
 // Which process and thread owns it is in the segment (ownership.ts); which task does, only this handle knows.
 
-import { ClosedError, RingwayError, TimeoutError } from '../errors.js';
+import { RingwayError, TimeoutError } from '../errors.js';
 import { Constants, LockHeader, SegmentHeader } from '../layout.js';
 import { closesWhenCollected } from '../memory/collected.js';
 import { departureOf } from '../memory/flight.js';
 import { checkName, describe } from '../memory/names.js';
-import type { Backend, Segment, SegmentHandle } from '../memory/segment.js';
+import { checkOpen, type Segment, type SegmentHandle } from '../memory/segment.js';
+import { SegmentOwner } from '../memory/segment-owner.js';
 import {
   attachOrCreate,
   attachSegment,
   checkSharedOptions,
   createSegment,
   makeOver,
-  nameOf,
   type SharedOptions,
 } from '../memory/shared-object.js';
 import { type Departure, type Route, travels } from '../memory/travel.js';
@@ -62,7 +62,7 @@ export interface LockWaitOptions extends WaitOptions, OwnerDiedOptions {}
 export interface SyncLockWaitOptions extends SyncWaitOptions, OwnerDiedOptions {}
 
 /** One thread's handle to a lock; what Lock and RLock have in common. */
-export abstract class LockHandle<Guard extends Disposable> implements Disposable, Holdable {
+export abstract class LockHandle<Guard extends Disposable> extends SegmentOwner implements Holdable {
   readonly #ownership: Ownership;
   readonly #segment: Segment;
   readonly #waiters: Waiters;
@@ -72,6 +72,7 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
 
   constructor(ownership: Ownership) {
     const { segment } = ownership;
+    super(segment);
     this.#ownership = ownership;
     this.#segment = segment;
     this.#waiters = new Waiters(ownership);
@@ -87,7 +88,7 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
 
   /** Whether somebody has the lock; a dead process counts until a waiter or a `try` form has noticed its death. */
   get locked(): boolean {
-    this.#checkOpen();
+    checkOpen(this.#segment);
     return this.#ownership.owned;
   }
 
@@ -96,33 +97,9 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
     return this.#ownership.mode;
   }
 
-  /** What the lock is made of. */
-  get backend(): Backend {
-    return this.#segment.backend;
-  }
-
-  /** Undefined for an unnamed lock. */
-  get name(): string | undefined {
-    return nameOf(this.#segment);
-  }
-
-  /** Plain data that attach() takes: in another process for `shm`, in another thread for `sab`. */
-  get handle(): SegmentHandle {
-    return this.#segment.handle;
-  }
-
-  toJSON(): SegmentHandle {
-    return this.handle;
-  }
-
   /** @internal */
-  [travels](route: Route): Departure {
+  override [travels](route: Route): Departure {
     return departureOf(this.#segment, route, this.kind);
-  }
-
-  /** Whether this handle was closed. */
-  get closed(): boolean {
-    return this.#segment.closed;
   }
 
   /** @internal */
@@ -197,7 +174,7 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
    * @throws {RingwayError} `ERR_RINGWAY_STATE` if none has: guards release themselves, other handles their own
    */
   release(): void {
-    this.#checkOpen();
+    checkOpen(this.#segment);
     const hold = this.#hold;
     if (hold === undefined || hold.acquired === 0) {
       const why = hold === undefined ? 'this handle has not acquired it' : 'its guard has to release it';
@@ -218,10 +195,6 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
     this.#waiters.close(`${this.label} was closed`);
     this.#ownership.close();
     if (!this.#ownership.inside) this.#segment.close();
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
   }
 
   /** A pending operation keeps the process alive: the default. */
@@ -314,7 +287,7 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
   ): Promise<Result> {
     let heedMark: boolean;
     try {
-      this.#checkOpen();
+      checkOpen(this.#segment);
       heedMark = alwaysHeedMark || heedsMark(options);
       if (options !== undefined) checkWaitOptions(options);
       if (!options?.signal?.aborted && !this.#waiters.any && this.#take(undefined, heedMark, Holding.byTask)) {
@@ -345,7 +318,7 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
 
   /** @internal Takes the lock if that does not take waiting. */
   protected tryTake(heedMark: boolean, holding: Holding): boolean {
-    this.#checkOpen();
+    checkOpen(this.#segment);
     if (this.#waiters.any) return false;
     if (this.#take(undefined, heedMark, holding)) return true;
     this.#ownership.checkOwnerLives();
@@ -353,7 +326,7 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
   }
 
   #waitSync(what: string, options: SyncWaitOptions | undefined, heedMark: boolean): void {
-    this.#checkOpen();
+    checkOpen(this.#segment);
     if (options !== undefined) checkWaitOptions(options);
     const ownership = this.#ownership;
     // Most are held for a moment only: a place in the line costs more than that.
@@ -385,10 +358,6 @@ export abstract class LockHandle<Guard extends Disposable> implements Disposable
   // Of what was taken just now.
   #newGuard(): Guard {
     return this.addGuard(this.#hold as Hold);
-  }
-
-  #checkOpen(): void {
-    if (this.closed) throw new ClosedError(`${this.label} is closed`);
   }
 }
 

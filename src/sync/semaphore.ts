@@ -1,11 +1,11 @@
 // A counting semaphore: how it is made, found and shared. What happens to the permits is in permits.ts.
 
-import { ClosedError, TimeoutError } from '../errors.js';
+import { TimeoutError } from '../errors.js';
 import { Constants, SemaphoreHeader } from '../layout.js';
 import { closesWhenCollected } from '../memory/collected.js';
-import { departureOf } from '../memory/flight.js';
 import { checkName } from '../memory/names.js';
-import type { Backend, Segment, SegmentHandle } from '../memory/segment.js';
+import { checkOpen, type Segment, type SegmentHandle } from '../memory/segment.js';
+import { SegmentOwner } from '../memory/segment-owner.js';
 import {
   attachOrCreate,
   attachSegment,
@@ -14,12 +14,10 @@ import {
   checkSharedOptions,
   createSegment,
   makeOver,
-  nameOf,
   otherShape,
   type SharedOptions,
   unlink,
 } from '../memory/shared-object.js';
-import { type Departure, type Route, travels } from '../memory/travel.js';
 import { whenLinked } from '../memory/when-linked.js';
 import { AdaptiveSpin, checkWait, LONGEST_SPIN_MS, type WaitMode } from '../wait/adaptive-spin.js';
 import { NOT_YET } from '../wait/condition.js';
@@ -56,7 +54,7 @@ export interface NamedSemaphoreOptions extends SemaphoreOptions, AttachOptions {
  * A permit has no holder: one that was taken by a process that dies is gone. Who has waited for longer than 1 ms comes
  * before newcomers, in the order of the calls, unless it is stopped, or too busy to take a free permit within 20 ms.
  */
-export class Semaphore implements Disposable {
+export class Semaphore extends SegmentOwner {
   readonly #permits: Permits;
   readonly #segment: Segment;
   readonly #waiters: Waiters;
@@ -75,6 +73,7 @@ export class Semaphore implements Disposable {
   constructor(value: number | Permits = 1, options: SemaphoreOptions = {}) {
     const permits = value instanceof Permits ? value : create(value, options);
     const { segment } = permits;
+    super(segment);
     this.#permits = permits;
     this.#segment = segment;
     this.#waiters = new Waiters(permits);
@@ -133,7 +132,7 @@ export class Semaphore implements Disposable {
 
   /** Permits that are free; others may take them at any moment. */
   get value(): number {
-    this.#checkOpen();
+    checkOpen(this.#segment);
     return this.#permits.free;
   }
 
@@ -147,35 +146,6 @@ export class Semaphore implements Disposable {
     return this.#permits.mode;
   }
 
-  /** What the semaphore is made of. */
-  get backend(): Backend {
-    return this.#segment.backend;
-  }
-
-  /** Undefined for an unnamed semaphore. */
-  get name(): string | undefined {
-    return nameOf(this.#segment);
-  }
-
-  /** Plain data that attach() takes: in another process for `shm`, in another thread for `sab`. */
-  get handle(): SegmentHandle {
-    return this.#segment.handle;
-  }
-
-  toJSON(): SegmentHandle {
-    return this.handle;
-  }
-
-  /** @internal */
-  [travels](route: Route): Departure {
-    return departureOf(this.#segment, route);
-  }
-
-  /** Whether this handle was closed. */
-  get closed(): boolean {
-    return this.#segment.closed;
-  }
-
   /**
    * Takes a permit as soon as one is free and those who called before have theirs. Waits for others, by design.
    * @returns false after `timeoutMs`
@@ -185,7 +155,7 @@ export class Semaphore implements Disposable {
     try {
       if (options !== undefined) checkWaitOptions(options);
       if (!options?.signal?.aborted && this.tryAcquire()) return settled(true);
-      this.#checkOpen();
+      checkOpen(this.#segment);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -227,7 +197,7 @@ export class Semaphore implements Disposable {
    * if somebody waits.
    */
   tryAcquire(): boolean {
-    this.#checkOpen();
+    checkOpen(this.#segment);
     return !this.#waiters.any && this.#permits.tryTake();
   }
 
@@ -239,7 +209,7 @@ export class Semaphore implements Disposable {
    */
   release(n = 1): void {
     checkInteger('n', n, 1, Constants.maxSemaphorePermits);
-    this.#checkOpen();
+    checkOpen(this.#segment);
     this.#permits.release(n);
   }
 
@@ -253,10 +223,6 @@ export class Semaphore implements Disposable {
     this.#waiters.close(`${this.#segment.label} was closed`);
     this.#permits.turn.leave();
     this.#segment.close();
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
   }
 
   /** A pending acquire() keeps the process alive: the default. */
@@ -273,10 +239,6 @@ export class Semaphore implements Disposable {
 
   #attempt(place: Place): true | typeof NOT_YET {
     return this.#permits.tryTake(place) || NOT_YET;
-  }
-
-  #checkOpen(): void {
-    if (this.closed) throw new ClosedError(`${this.#segment.label} is closed`);
   }
 }
 

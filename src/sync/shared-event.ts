@@ -1,22 +1,20 @@
 // An event: how it is made, found and shared. What set() and clear() do is in event-word.ts.
 
-import { ClosedError, TimeoutError } from '../errors.js';
+import { TimeoutError } from '../errors.js';
 import { Constants, EventHeader } from '../layout.js';
 import { closesWhenCollected } from '../memory/collected.js';
-import { departureOf } from '../memory/flight.js';
 import { checkName } from '../memory/names.js';
-import type { Backend, Segment, SegmentHandle } from '../memory/segment.js';
+import { checkOpen, type Segment, type SegmentHandle } from '../memory/segment.js';
+import { SegmentOwner } from '../memory/segment-owner.js';
 import {
   attachOrCreate,
   attachSegment,
   checkSharedOptions,
   createSegment,
   makeOver,
-  nameOf,
   type SharedOptions,
   unlink,
 } from '../memory/shared-object.js';
-import { type Departure, type Route, travels } from '../memory/travel.js';
 import { whenLinked } from '../memory/when-linked.js';
 import { AdaptiveSpin, checkWait, LONGEST_SPIN_MS, type WaitMode } from '../wait/adaptive-spin.js';
 import { NOT_YET } from '../wait/condition.js';
@@ -48,7 +46,7 @@ export interface NamedSharedEventOptions extends SharedEventOptions, AttachOptio
  *
  * A set() wakes all that wait, also if it is cleared at once, and waits for none of them.
  */
-export class SharedEvent implements Disposable {
+export class SharedEvent extends SegmentOwner {
   readonly #word: EventWord;
   readonly #segment: Segment;
   readonly #waiters: Waiters;
@@ -66,6 +64,7 @@ export class SharedEvent implements Disposable {
   constructor(options: SharedEventOptions | EventWord = {}) {
     const word = options instanceof EventWord ? options : create(options);
     const { segment } = word;
+    super(segment);
     this.#word = word;
     this.#segment = segment;
     this.#waiters = new Waiters(word);
@@ -115,7 +114,7 @@ export class SharedEvent implements Disposable {
 
   /** Whether it is set; others may change it at any moment. Wait-free, one load. */
   get isSet(): boolean {
-    this.#checkOpen();
+    checkOpen(this.#segment);
     return isSetAt(this.#word.look());
   }
 
@@ -124,47 +123,18 @@ export class SharedEvent implements Disposable {
     return this.#word.mode;
   }
 
-  /** What the event is made of. */
-  get backend(): Backend {
-    return this.#segment.backend;
-  }
-
-  /** Undefined for an unnamed event. */
-  get name(): string | undefined {
-    return nameOf(this.#segment);
-  }
-
-  /** Plain data that attach() takes: in another process for `shm`, in another thread for `sab`. */
-  get handle(): SegmentHandle {
-    return this.#segment.handle;
-  }
-
-  toJSON(): SegmentHandle {
-    return this.handle;
-  }
-
-  /** @internal */
-  [travels](route: Route): Departure {
-    return departureOf(this.#segment, route);
-  }
-
-  /** Whether this handle was closed. */
-  get closed(): boolean {
-    return this.#segment.closed;
-  }
-
   /**
    * Sets the event and wakes all that wait. Lock-free; a system call if somebody sleeps. Waits for nobody, so that it may
    * be called wherever code runs, also where the same thread awaits the event.
    */
   set(): void {
-    this.#checkOpen();
+    checkOpen(this.#segment);
     this.#word.set();
   }
 
   /** Whoever calls wait() from now on waits for the next set(). Lock-free. */
   clear(): void {
-    this.#checkOpen();
+    checkOpen(this.#segment);
     this.#word.clear();
   }
 
@@ -177,7 +147,7 @@ export class SharedEvent implements Disposable {
     let began: number;
     try {
       if (options !== undefined) checkWaitOptions(options);
-      this.#checkOpen();
+      checkOpen(this.#segment);
       began = this.#word.look();
     } catch (error) {
       return Promise.reject(error);
@@ -206,7 +176,7 @@ export class SharedEvent implements Disposable {
    */
   waitSync(options?: SyncWaitOptions): boolean {
     if (options !== undefined) checkWaitOptions(options);
-    this.#checkOpen();
+    checkOpen(this.#segment);
     const began = this.#word.look();
     if (isSetAt(began)) return true;
     try {
@@ -230,10 +200,6 @@ export class SharedEvent implements Disposable {
     this.#segment.close();
   }
 
-  [Symbol.dispose](): void {
-    this.close();
-  }
-
   /** A pending wait() keeps the process alive: the default. */
   ref(): this {
     this.#waiters.referenced = true;
@@ -248,10 +214,6 @@ export class SharedEvent implements Disposable {
 
   #attempt(began: number): true | typeof NOT_YET {
     return this.#word.wasSetSince(began) || NOT_YET;
-  }
-
-  #checkOpen(): void {
-    if (this.closed) throw new ClosedError(`${this.#segment.label} is closed`);
   }
 }
 
