@@ -1,22 +1,12 @@
 // A ring whose messages all subscribers get. The protocol is in broadcast-slots.ts, the ends are in broadcast-publisher.ts
 // and broadcast-subscriber.ts.
 
-import { ClosedError } from '../errors.js';
 import { Constants, EndCounters, PublisherEntry, SubscriberEntry } from '../layout.js';
 import { closesWhenCollected } from '../memory/collected.js';
-import { departureOf } from '../memory/flight.js';
 import { checkName, describe } from '../memory/names.js';
-import type { Backend, Segment, SegmentHandle } from '../memory/segment.js';
-import {
-  attachOrCreate,
-  attachSegment,
-  createSegment,
-  makeOver,
-  nameOf,
-  otherShape,
-  unlink,
-} from '../memory/shared-object.js';
-import { type Departure, type Route, travels } from '../memory/travel.js';
+import { checkOpen, type Segment, type SegmentHandle } from '../memory/segment.js';
+import { SegmentOwner } from '../memory/segment-owner.js';
+import { attachOrCreate, attachSegment, createSegment, makeOver, otherShape, unlink } from '../memory/shared-object.js';
 import { whenLinked } from '../memory/when-linked.js';
 import { checkRecordsFit, checkRecordsOf } from '../record/described-segment.js';
 import type { RecordDescription } from '../record/description.js';
@@ -79,7 +69,7 @@ export interface BroadcastRingStats {
  *
  * Made with a record type, its ends publish and read objects of that type: BroadcastRecordRing.
  */
-export class BroadcastRing<Publisher = BroadcastPublisher, Subscriber = BroadcastSubscriber> implements Disposable {
+export class BroadcastRing<Publisher = BroadcastPublisher, Subscriber = BroadcastSubscriber> extends SegmentOwner {
   readonly #segment: Segment;
   readonly #record: RecordType | undefined;
   readonly #slots: BroadcastSlots;
@@ -89,6 +79,7 @@ export class BroadcastRing<Publisher = BroadcastPublisher, Subscriber = Broadcas
   /** @internal Use create() or attach(). */
   private constructor(slots: BroadcastSlots, mode: WaitMode | undefined, record: RecordType | undefined) {
     const { segment } = slots;
+    super(segment);
     this.#segment = segment;
     this.#record = record;
     this.#slots = slots;
@@ -243,41 +234,12 @@ export class BroadcastRing<Publisher = BroadcastPublisher, Subscriber = Broadcas
     return this.#mode;
   }
 
-  /** What the ring is made of. */
-  get backend(): Backend {
-    return this.#segment.backend;
-  }
-
-  /** Undefined for an unnamed ring. */
-  get name(): string | undefined {
-    return nameOf(this.#segment);
-  }
-
-  /** Plain data that attach() takes: in another process for `shm`, in another thread for `sab`. */
-  get handle(): SegmentHandle {
-    return this.#segment.handle;
-  }
-
-  toJSON(): SegmentHandle {
-    return this.handle;
-  }
-
-  /** @internal */
-  [travels](route: Route): Departure {
-    return departureOf(this.#segment, route);
-  }
-
-  /** Whether this handle was closed. */
-  get closed(): boolean {
-    return this.#segment.closed;
-  }
-
   /**
    * A new publisher.
    * @throws {RingwayError} `EUSERS` if there are `maxPublishers`, all alive
    */
   publisher(): Publisher {
-    this.#checkOpen();
+    checkOpen(this.#segment);
     const number = enterPublisher(this.#slots);
     try {
       const bytes = this.#keep(new BroadcastPublisher(this, this.#slots, this.#mode, number));
@@ -293,7 +255,7 @@ export class BroadcastRing<Publisher = BroadcastPublisher, Subscriber = Broadcas
    * @throws {RingwayError} `EUSERS` if there are `maxSubscribers`, all alive
    */
   subscriber(options: SubscriberOptions = {}): Subscriber {
-    this.#checkOpen();
+    checkOpen(this.#segment);
     const { from = 'latest' } = options;
     if (from !== 'latest' && from !== 'oldest') {
       throw new RangeError(`from must be 'latest' or 'oldest', not ${describe(from)}`);
@@ -310,7 +272,7 @@ export class BroadcastRing<Publisher = BroadcastPublisher, Subscriber = Broadcas
 
   /** What the ring has done and who is attached to it. Asks the kernel for each participant. */
   stats(): BroadcastRingStats {
-    this.#checkOpen();
+    checkOpen(this.#segment);
     const segment = this.#segment;
     const { words, doubles } = segment;
     const { maxPublishers, maxSubscribers } = this.#slots.shape;
@@ -365,18 +327,10 @@ export class BroadcastRing<Publisher = BroadcastPublisher, Subscriber = Broadcas
     this.#segment.close();
   }
 
-  [Symbol.dispose](): void {
-    this.close();
-  }
-
   #keep<End extends RingEnd>(end: End): End {
     for (const other of this.#ends) if (other.closed) this.#ends.delete(other);
     this.#ends.add(end);
     return end;
-  }
-
-  #checkOpen(): void {
-    if (this.closed) throw new ClosedError(`${this.#segment.label} is closed`);
   }
 }
 

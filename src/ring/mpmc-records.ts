@@ -1,7 +1,7 @@
 // A many-to-many ring of typed records, over the one of bytes.
 
-import type { Backend, SegmentHandle } from '../memory/segment.js';
-import { type Departure, type Route, travels } from '../memory/travel.js';
+import type { Segment } from '../memory/segment.js';
+import { SegmentOwner } from '../memory/segment-owner.js';
 import { RecordDecoder, RecordEncoder } from '../record/codec.js';
 import type { RecordDescription } from '../record/description.js';
 import { InPlaceReader, InPlaceWriter, type ReadHandler, type WriteHandler } from '../record/in-place.js';
@@ -12,7 +12,7 @@ import type { MpmcRing, MpmcRingStats } from './mpmc.js';
 import { RecordLease } from './record-lease.js';
 
 /** An MpmcRing of typed records. MpmcRing.create() and its kin make it, given a `record`. */
-export class MpmcRecordRing<Description extends RecordDescription = RecordDescription> implements Disposable {
+export class MpmcRecordRing<Description extends RecordDescription = RecordDescription> extends SegmentOwner {
   readonly #bytes: MpmcRing;
   readonly #encoder: RecordEncoder<Description>;
   readonly #decoder: RecordDecoder<Description>;
@@ -20,7 +20,8 @@ export class MpmcRecordRing<Description extends RecordDescription = RecordDescri
   readonly #writing: InPlaceWriter<Description>;
 
   /** @internal Use MpmcRing.create() or attach(). */
-  constructor(bytes: MpmcRing, type: RecordType<Description>) {
+  constructor(segment: Segment, bytes: MpmcRing, type: RecordType<Description>) {
+    super(segment);
     this.#bytes = bytes;
     this.#encoder = new RecordEncoder(type);
     this.#decoder = new RecordDecoder(type);
@@ -46,35 +47,6 @@ export class MpmcRecordRing<Description extends RecordDescription = RecordDescri
   /** How this handle waits. */
   get wait(): WaitMode {
     return this.#bytes.wait;
-  }
-
-  /** What the ring is made of. */
-  get backend(): Backend {
-    return this.#bytes.backend;
-  }
-
-  /** Undefined for an unnamed ring. */
-  get name(): string | undefined {
-    return this.#bytes.name;
-  }
-
-  /** Plain data that attach() takes: in another process for `shm`, in another thread for `sab`. */
-  get handle(): SegmentHandle {
-    return this.#bytes.handle;
-  }
-
-  toJSON(): SegmentHandle {
-    return this.handle;
-  }
-
-  /** @internal */
-  [travels](route: Route): Departure {
-    return this.#bytes[travels](route);
-  }
-
-  /** Whether this handle was closed. */
-  get closed(): boolean {
-    return this.#bytes.closed;
   }
 
   /** Whether somebody called end(). */
@@ -237,10 +209,6 @@ export class MpmcRecordRing<Description extends RecordDescription = RecordDescri
   /** Gives up this handle: its leases are nacked, what waits is rejected with ClosedError. Idempotent. */
   close(): void {
     this.#bytes.close();
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
   }
 
   /** A pending operation keeps the process alive: the default. */

@@ -1,23 +1,21 @@
 // A ring for many producers and many consumers: each message goes to exactly one of them. The protocol is in
 // mpmc-slots.ts, what is waited for in mpmc-waits.ts.
 
-import { ClosedError, CorruptSegmentError, EndOfStreamError, MessageSizeError, RingwayError } from '../errors.js';
+import { CorruptSegmentError, EndOfStreamError, MessageSizeError, RingwayError } from '../errors.js';
 import { Constants, MpmcHeader, ParticipantCounters } from '../layout.js';
 import { closesWhenCollected } from '../memory/collected.js';
-import { departureOf } from '../memory/flight.js';
 import { checkName, describe } from '../memory/names.js';
-import type { Backend, Segment, SegmentHandle } from '../memory/segment.js';
+import { checkOpen, type Segment, type SegmentHandle } from '../memory/segment.js';
+import { SegmentOwner } from '../memory/segment-owner.js';
 import {
   attachOrCreate,
   attachSegment,
   checkInteger,
   createSegment,
   makeOver,
-  nameOf,
   otherShape,
   unlink,
 } from '../memory/shared-object.js';
-import { type Departure, type Route, travels } from '../memory/travel.js';
 import { whenLinked } from '../memory/when-linked.js';
 import { checkRecordsFit, checkRecordsOf } from '../record/described-segment.js';
 import type { RecordDescription } from '../record/description.js';
@@ -78,7 +76,7 @@ export interface MpmcRingStats {
  * Delivery: `tryPop` and its kin at most once, `tryTake` and its kin at least once. Order is that of the commits; a message
  * that comes again is queued anew.
  */
-export class MpmcRing implements Disposable {
+export class MpmcRing extends SegmentOwner {
   readonly #segment: Segment;
   readonly #slots: MpmcSlots;
   readonly #mode: WaitMode;
@@ -94,6 +92,7 @@ export class MpmcRing implements Disposable {
   /** @internal Use create() or attach(). */
   private constructor(slots: MpmcSlots, mode?: WaitMode) {
     const { segment } = slots;
+    super(segment);
     this.#segment = segment;
     this.#slots = slots;
     this.#mode = mode ?? this.#slots.shape.wait;
@@ -122,7 +121,7 @@ export class MpmcRing implements Disposable {
     const format = (segment: Segment) => formatMpmc(segment, shape);
     const byteLength = mpmcByteLength(shape, shared.maxParticipants);
     const segment = createSegment(Constants.kindMpmc, byteLength, shared, format, record?.text);
-    return typed(MpmcRing.#open(segment, undefined, record), record);
+    return MpmcRing.#open(segment, undefined, record);
   }
 
   /**
@@ -147,7 +146,7 @@ export class MpmcRing implements Disposable {
   ): MpmcRing | MpmcRecordRing {
     const record = checkRecordType(options.record);
     const mode = checkAttachedWait(options);
-    return typed(MpmcRing.#open(attachSegment(Constants.kindMpmc, target, options), mode, record), record);
+    return MpmcRing.#open(attachSegment(Constants.kindMpmc, target, options), mode, record);
   }
 
   /**
@@ -202,12 +201,17 @@ export class MpmcRing implements Disposable {
     unlink(name);
   }
 
-  static #open(segment: Segment, mode: WaitMode | undefined, record: RecordType | undefined): MpmcRing {
+  static #open(
+    segment: Segment,
+    mode: WaitMode | undefined,
+    record: RecordType | undefined,
+  ): MpmcRing | MpmcRecordRing {
     return makeOver(segment, () => {
       checkRecordsOf(segment, record);
       const slots = new MpmcSlots(segment);
       checkRecordsFit(segment, record, slots.shape.slotByteLength);
-      return new MpmcRing(slots, mode);
+      const ring = new MpmcRing(slots, mode);
+      return record === undefined ? ring : new MpmcRecordRing(segment, ring, record);
     });
   }
 
@@ -231,38 +235,9 @@ export class MpmcRing implements Disposable {
     return this.#mode;
   }
 
-  /** What the ring is made of. */
-  get backend(): Backend {
-    return this.#segment.backend;
-  }
-
-  /** Undefined for an unnamed ring. */
-  get name(): string | undefined {
-    return nameOf(this.#segment);
-  }
-
-  /** Plain data that attach() takes: in another process for `shm`, in another thread for `sab`. */
-  get handle(): SegmentHandle {
-    return this.#segment.handle;
-  }
-
-  toJSON(): SegmentHandle {
-    return this.handle;
-  }
-
-  /** @internal */
-  [travels](route: Route): Departure {
-    return departureOf(this.#segment, route);
-  }
-
-  /** Whether this handle was closed. */
-  get closed(): boolean {
-    return this.#segment.closed;
-  }
-
   /** Whether somebody called end(). */
   get ended(): boolean {
-    this.#checkOpen();
+    checkOpen(this.#segment);
     return this.#hasEnded();
   }
 
@@ -306,7 +281,7 @@ export class MpmcRing implements Disposable {
       throw new TypeError(`messages must be an array of Uint8Array, not ${describe(messages)}`);
     }
     for (const message of messages) this.#checkMessage(message);
-    this.#checkOpen();
+    checkOpen(this.#segment);
     let taken = 0;
     try {
       for (let run = -1; run !== 0 && taken < messages.length; taken += run) run = this.#pushRun(messages, taken);
@@ -323,7 +298,7 @@ export class MpmcRing implements Disposable {
    * @throws {RingwayError} `EPIPE` after end()
    */
   tryClaim(byteLength: number = this.slotByteLength): Claim | null {
-    this.#checkOpen();
+    checkOpen(this.#segment);
     checkInteger('byteLength', byteLength, 0, Number.MAX_SAFE_INTEGER);
     if (byteLength > this.slotByteLength) throw this.#tooLong(byteLength);
     const slot = this.#claimSlot();
@@ -366,7 +341,7 @@ export class MpmcRing implements Disposable {
    * @throws {RingwayError} `EPIPE` after end(); `ERR_RINGWAY_BORROWED` within another writer of this handle
    */
   tryWrite(byteLength: number, writer: Writer): boolean {
-    this.#checkOpen();
+    checkOpen(this.#segment);
     if (typeof writer !== 'function') throw new TypeError(`writer must be a function, not ${describe(writer)}`);
     checkInteger('byteLength', byteLength, 0, Number.MAX_SAFE_INTEGER);
     if (byteLength > this.slotByteLength) throw this.#tooLong(byteLength);
@@ -381,7 +356,7 @@ export class MpmcRing implements Disposable {
       this.#writing = -1;
       if (written < 0 && !this.closed) this.#free(slot); // Closed by the writer: close() has freed it.
     }
-    this.#checkOpen();
+    checkOpen(this.#segment);
     this.#commit(slot, written);
     this.#slots.tellOfMessage();
     return true;
@@ -405,7 +380,7 @@ export class MpmcRing implements Disposable {
    * @returns shape [0 .. slotByteLength], or `null` when nothing is queued
    */
   tryPop(): Uint8Array | null {
-    this.#checkOpen();
+    checkOpen(this.#segment);
     const slot = this.#slots.take();
     if (slot < 0) return null;
     const message = this.#copy(slot);
@@ -432,7 +407,7 @@ export class MpmcRing implements Disposable {
    * @returns those that were there, in order
    */
   tryPopMany(limit: number): Uint8Array[] {
-    this.#checkOpen();
+    checkOpen(this.#segment);
     checkLimit(limit);
     const messages: Uint8Array[] = [];
     try {
@@ -459,7 +434,7 @@ export class MpmcRing implements Disposable {
    * @throws {RingwayError} `ERR_RINGWAY_BORROWED` within another drain of this handle
    */
   drain(handler: DrainHandler, limit = Infinity): number {
-    this.#checkOpen();
+    checkOpen(this.#segment);
     checkHandler(handler);
     checkLimit(limit);
     if (this.#reading >= 0) throw this.#borrowed('drain handler');
@@ -469,7 +444,7 @@ export class MpmcRing implements Disposable {
         const slot = this.#slots.take();
         if (slot < 0) break;
         this.#hand(slot, handler);
-        if (this.closed) return read; // By the handler: close() gave its message back.
+        if (this.#segment.closed) return read; // By the handler: close() gave its message back.
         this.#release(slot);
         read++;
       }
@@ -486,7 +461,7 @@ export class MpmcRing implements Disposable {
    * @returns `null` when nothing is queued
    */
   tryTake(): Lease | null {
-    this.#checkOpen();
+    checkOpen(this.#segment);
     const slot = this.#slots.take();
     if (slot < 0) return null;
     const loan = new Loan(this.#segment, this.#slots.payloadOf(slot), this.#slots.byteLengthOf(slot));
@@ -546,7 +521,7 @@ export class MpmcRing implements Disposable {
    * holds a lease itself is not made to wait for theirs. Idempotent.
    */
   end(): void {
-    this.#checkOpen();
+    checkOpen(this.#segment);
     // Sequentially consistent: a producer that does not see it in #claimSlot() has its claim seen by consumers, who look
     // for the end with the mark set.
     Atomics.store(this.#segment.words, this.#slots.ended >> 2, 1);
@@ -555,7 +530,7 @@ export class MpmcRing implements Disposable {
 
   /** What the ring has done and who is attached to it. Looks at every slot and asks the kernel for each participant. */
   stats(): MpmcRingStats {
-    this.#checkOpen();
+    checkOpen(this.#segment);
     const segment = this.#segment;
     const { words, doubles, bodyOffset } = segment;
     const word = (offset: number) => Atomics.load(words, (bodyOffset + offset) >> 2) >>> 0;
@@ -599,10 +574,6 @@ export class MpmcRing implements Disposable {
     if (this.#writing >= 0) giveBack(this.#slots, this.#writing, false);
     if (this.#reading >= 0) giveBack(this.#slots, this.#reading, true);
     this.#segment.close();
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
   }
 
   /** A pending operation keeps the process alive: the default. */
@@ -742,12 +713,8 @@ export class MpmcRing implements Disposable {
     return Atomics.load(this.#segment.words, this.#slots.ended >> 2) !== 0;
   }
 
-  #checkOpen(): void {
-    if (this.closed) throw new ClosedError(`${this.#segment.label} is closed`);
-  }
-
   #checkMessage(message: Uint8Array): void {
-    this.#checkOpen();
+    checkOpen(this.#segment);
     checkBytes(message);
     if (message.length > this.slotByteLength) throw this.#tooLong(message.length);
   }
@@ -776,7 +743,7 @@ export class MpmcRing implements Disposable {
   ): Promise<Result> {
     try {
       if (options !== undefined) checkWaitOptions(options);
-      this.#checkOpen();
+      checkOpen(this.#segment);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -790,16 +757,12 @@ export class MpmcRing implements Disposable {
     attempt: () => Result | typeof NOT_YET,
   ): Result {
     if (options !== undefined) checkWaitOptions(options);
-    this.#checkOpen();
+    checkOpen(this.#segment);
     return line.sync(what, options, attempt);
   }
 }
 
 type AnyOptions = MpmcRingOptions | MpmcRecordRingOptions<RecordDescription>;
-
-function typed(ring: MpmcRing, record: RecordType | undefined): MpmcRing | MpmcRecordRing {
-  return record === undefined ? ring : new MpmcRecordRing(ring, record);
-}
 
 // What a handle has lent out, by slot. A loan does not hold the lease or claim, which is collected if the program forgets it.
 type Held = Map<number, Lent>;

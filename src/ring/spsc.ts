@@ -4,29 +4,20 @@ import { ClosedError, RoleTakenError } from '../errors.js';
 import { Constants, EndCounters, EventCountWords, RecordHeader, SpscHeader } from '../layout.js';
 import { closesWhenCollected } from '../memory/collected.js';
 import { prepareSleep } from '../memory/event-count.js';
-import {
-  checkRoute,
-  departureOf,
-  type Hold,
-  holdOpen,
-  land,
-  type Ticket,
-  takeOff,
-  watchCarrier,
-} from '../memory/flight.js';
+import { checkRoute, type Hold, holdOpen, land, type Ticket, takeOff, watchCarrier } from '../memory/flight.js';
 import { checkName } from '../memory/names.js';
-import type { Backend, Segment, SegmentHandle } from '../memory/segment.js';
+import { checkOpen, type Segment, type SegmentHandle } from '../memory/segment.js';
+import { SegmentOwner } from '../memory/segment-owner.js';
 import {
   attachInFlight,
   attachOrCreate,
   attachSegment,
   createSegment,
   makeOver,
-  nameOf,
   otherShape,
   unlink,
 } from '../memory/shared-object.js';
-import { type Departure, type Route, travels } from '../memory/travel.js';
+import type { Route } from '../memory/travel.js';
 import { whenLinked } from '../memory/when-linked.js';
 import { checkRecordsFit, checkRecordsOf } from '../record/described-segment.js';
 import type { RecordDescription } from '../record/description.js';
@@ -87,7 +78,7 @@ export interface SpscRingStats {
  *
  * Made with a record type, its ends push and pop objects of that type: SpscRecordRing.
  */
-export class SpscRing<Producer = SpscProducer, Consumer = SpscConsumer> implements Disposable {
+export class SpscRing<Producer = SpscProducer, Consumer = SpscConsumer> extends SegmentOwner {
   readonly #layout: SpscLayout;
   readonly #segment: Segment;
   readonly #record: RecordType | undefined;
@@ -96,6 +87,7 @@ export class SpscRing<Producer = SpscProducer, Consumer = SpscConsumer> implemen
 
   /** @internal Use create() or attach(). */
   private constructor(segment: Segment, layout: SpscLayout, record: RecordType | undefined) {
+    super(segment);
     this.#segment = segment;
     this.#layout = layout;
     this.#record = record;
@@ -290,35 +282,6 @@ export class SpscRing<Producer = SpscProducer, Consumer = SpscConsumer> implemen
     return this.#layout.mode;
   }
 
-  /** What the ring is made of. */
-  get backend(): Backend {
-    return this.#segment.backend;
-  }
-
-  /** Undefined for an unnamed ring. */
-  get name(): string | undefined {
-    return nameOf(this.#segment);
-  }
-
-  /** Plain data that attach() takes: in another process for `shm`, in another thread for `sab`. */
-  get handle(): SegmentHandle {
-    return this.#segment.handle;
-  }
-
-  toJSON(): SegmentHandle {
-    return this.handle;
-  }
-
-  /** @internal */
-  [travels](route: Route): Departure {
-    return departureOf(this.#segment, route);
-  }
-
-  /** Whether this handle was closed. */
-  get closed(): boolean {
-    return this.#segment.closed;
-  }
-
   /**
    * Takes the producer's role; the same object again if this thread has it.
    * @throws {RoleTakenError} while another live process or thread holds it
@@ -349,7 +312,7 @@ export class SpscRing<Producer = SpscProducer, Consumer = SpscConsumer> implemen
 
   /** What the ring has done and who is attached to it. Asks the kernel once for each participant. */
   stats(): SpscRingStats {
-    this.#checkOpen();
+    checkOpen(this.#segment);
     const segment = this.#segment;
     const { words, doubles, bodyOffset } = segment;
     const position = (offset: number) => loadPosition(words, (bodyOffset + offset) >> 2);
@@ -386,10 +349,6 @@ export class SpscRing<Producer = SpscProducer, Consumer = SpscConsumer> implemen
     this.#segment.close();
   }
 
-  [Symbol.dispose](): void {
-    this.close();
-  }
-
   /** A pending takeProducer() or takeConsumer() keeps the process alive: the default. */
   ref(): this {
     this.#roleWaiters.producer.referenced = this.#roleWaiters.consumer.referenced = true;
@@ -402,12 +361,8 @@ export class SpscRing<Producer = SpscProducer, Consumer = SpscConsumer> implemen
     return this;
   }
 
-  #checkOpen(): void {
-    if (this.closed) throw new ClosedError(`${this.#segment.label} is closed`);
-  }
-
   #take(role: 'producer' | 'consumer', make: () => SpscEnd): SpscEnd {
-    this.#checkOpen();
+    checkOpen(this.#segment);
     const open = openEnd(this.#layout[role]);
     if (open !== undefined) return open;
     for (const end of this.#ends) if (end.closed) this.#ends.delete(end);
