@@ -4,8 +4,9 @@ import { ClosedError } from '../errors.js';
 import { Constants } from '../layout.js';
 import { closesWhenCollected } from '../memory/collected.js';
 import { checkRoute, departureOf, land, watchCarrier } from '../memory/flight.js';
-import type { Backend, Segment, SegmentHandle } from '../memory/segment.js';
-import { attachInFlight, attachSegment, makeOver, nameOf } from '../memory/shared-object.js';
+import type { Segment, SegmentHandle } from '../memory/segment.js';
+import { SegmentOwner } from '../memory/segment-owner.js';
+import { attachInFlight, attachSegment, makeOver } from '../memory/shared-object.js';
 import { type Departure, type Route, travels } from '../memory/travel.js';
 import type { WaitMode } from '../wait/adaptive-spin.js';
 import { checkAttachedWait, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
@@ -21,7 +22,7 @@ import type { AttachQueueOptions } from './queue-options.js';
  * on the way: here it counts again only when something is put through it. So `queue.sender` can be sent to many, without one
  * being left behind that has to be closed.
  */
-export class QueueSender<T = unknown> implements Disposable {
+export class QueueSender<T = unknown> extends SegmentOwner {
   readonly #body: QueueBody;
   readonly #segment: Segment;
   readonly #putting: Putting;
@@ -32,6 +33,7 @@ export class QueueSender<T = unknown> implements Disposable {
 
   /** @internal Use `queue.sender`, or attach(). */
   constructor(body: QueueBody, mode: WaitMode, origin?: { readonly closed: boolean }) {
+    super(body.segment);
     this.#body = body;
     this.#segment = body.segment;
     this.#putting = new Putting(body, mode);
@@ -58,27 +60,8 @@ export class QueueSender<T = unknown> implements Disposable {
     return sender;
   }
 
-  /** What the queue is made of. */
-  get backend(): Backend {
-    return this.#segment.backend;
-  }
-
-  /** The queue's; undefined for an unnamed one. */
-  get name(): string | undefined {
-    return nameOf(this.#segment);
-  }
-
-  /** Plain data that attach() takes: in another process for `shm`, in another thread for `sab`. */
-  get handle(): SegmentHandle {
-    return this.#segment.handle;
-  }
-
-  toJSON(): SegmentHandle {
-    return this.handle;
-  }
-
   /** @internal */
-  [travels](route: Route): Departure {
+  override [travels](route: Route): Departure {
     this.#checkOpen();
     checkRoute(this.#segment, route);
     // By an attachment of its own, which counts until this one has arrived: what becomes of others does not matter.
@@ -103,7 +86,7 @@ export class QueueSender<T = unknown> implements Disposable {
   }
 
   /** Whether this sender was closed. */
-  get closed(): boolean {
+  override get closed(): boolean {
     return this.#closed;
   }
 
@@ -136,10 +119,6 @@ export class QueueSender<T = unknown> implements Disposable {
     this.#putting.close(`the sender of ${this.#segment.label} was closed`);
     this.#uncount();
     if (this.#origin === undefined) this.#segment.close();
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
   }
 
   /** A pending put() keeps the process alive: the default. */

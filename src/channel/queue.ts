@@ -4,19 +4,10 @@
 import { ClosedError, CorruptSegmentError, EndOfStreamError, RingwayError } from '../errors.js';
 import { Constants } from '../layout.js';
 import { closesWhenCollected } from '../memory/collected.js';
-import { departureOf } from '../memory/flight.js';
 import { checkName } from '../memory/names.js';
-import type { Backend, Segment, SegmentHandle } from '../memory/segment.js';
-import {
-  attachOrCreate,
-  attachSegment,
-  createSegment,
-  makeOver,
-  nameOf,
-  otherShape,
-  unlink,
-} from '../memory/shared-object.js';
-import { type Departure, type Route, travels } from '../memory/travel.js';
+import type { Segment, SegmentHandle } from '../memory/segment.js';
+import { SegmentOwner } from '../memory/segment-owner.js';
+import { attachOrCreate, attachSegment, createSegment, makeOver, otherShape, unlink } from '../memory/shared-object.js';
 import { whenLinked } from '../memory/when-linked.js';
 import type { WaitMode } from '../wait/adaptive-spin.js';
 import { NOT_YET } from '../wait/condition.js';
@@ -53,7 +44,7 @@ const NOTHING: { readonly ok: false } = Object.freeze({ ok: false });
  * middle never arrives. `get` delivers at most once, `take` at least once: what somebody took and did not ack is delivered
  * again if its process dies. Not durable: gone at reboot.
  */
-export class Queue<T = unknown> implements Disposable, AsyncIterable<T> {
+export class Queue<T = unknown> extends SegmentOwner implements AsyncIterable<T> {
   readonly #body: QueueBody;
   readonly #segment: Segment;
   readonly #mode: WaitMode;
@@ -78,6 +69,7 @@ export class Queue<T = unknown> implements Disposable, AsyncIterable<T> {
   constructor(options: QueueOptions | QueueBody = {}, mode?: WaitMode) {
     const body = options instanceof QueueBody ? options : create(options);
     const { segment } = body;
+    super(segment);
     this.#body = body;
     this.#segment = segment;
     this.#mode = mode ?? body.slots.shape.wait;
@@ -163,33 +155,8 @@ export class Queue<T = unknown> implements Disposable, AsyncIterable<T> {
     return this.#mode;
   }
 
-  /** What the queue is made of. */
-  get backend(): Backend {
-    return this.#segment.backend;
-  }
-
-  /** Undefined for an unnamed queue. */
-  get name(): string | undefined {
-    return nameOf(this.#segment);
-  }
-
-  /** Plain data that attach() takes: in another process for `shm`, in another thread for `sab`. */
-  get handle(): SegmentHandle {
-    return this.#segment.handle;
-  }
-
-  toJSON(): SegmentHandle {
-    return this.handle;
-  }
-
-  /** @internal */
-  [travels](route: Route): Departure {
-    this.#checkOpen();
-    return departureOf(this.#segment, route);
-  }
-
   /** Whether this handle was closed. */
-  get closed(): boolean {
+  override get closed(): boolean {
     return this.#closed;
   }
 
@@ -429,10 +396,6 @@ export class Queue<T = unknown> implements Disposable, AsyncIterable<T> {
     this.#body.unfinished.drop();
     this.#sender?.close();
     this.#segment.close();
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
   }
 
   /** A pending operation keeps the process alive: the default. */
