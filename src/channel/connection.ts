@@ -2,33 +2,25 @@
 
 import type { ValueCodec } from '../codec/codec.js';
 import { type CodecOptions, checkCodec, isBuiltIn } from '../codec/option.js';
-import { ClosedError, EndOfStreamError, MessageSizeError, RingwayError, TimeoutError } from '../errors.js';
+import { EndOfStreamError, RingwayError, TimeoutError } from '../errors.js';
 import { describe } from '../memory/names.js';
 import { checkInteger } from '../memory/shared-object.js';
 import { type Arrive, type Departure, type Route, travels } from '../memory/travel.js';
-import type { FrameChannel, FrameReceiver, FrameSender, Transport } from '../transport/frames.js';
+import type { FrameChannel, FrameReceiver, Transport } from '../transport/frames.js';
 import { KernelChannel } from '../transport/kernel.js';
 import { RingChannel } from '../transport/ring-channel.js';
 import { NOT_YET, type NotYet } from '../wait/condition.js';
 import { checkWaitOptions, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
 import { type Readiness, readiness } from '../wait/readiness.js';
 import { settled } from '../wait/waiters.js';
-import { arrive, Receiving } from './arrivals.js';
+import { arrive } from './arrivals.js';
 import { type Borrowed, LentFrame, LentMemory } from './borrowed.js';
-import { brokenPipe, connectionError } from './connection-errors.js';
-import {
-  Arriving,
-  FIRST_HEADER_BYTES,
-  FrameKind,
-  HEADER_BYTES,
-  lostMemory,
-  MessageKind,
-  protocolError,
-  readTotal,
-  writeHeader,
-  writeTotal,
-} from './fragments.js';
-import { type Outgoing, OutgoingBytes, OutgoingValue, type SliceOptions, slice } from './outgoing.js';
+import { ConnectionBody, checkMaxMessageByteLength } from './connection-body.js';
+import { connectionError } from './connection-errors.js';
+import { MessageKind } from './fragments.js';
+import { Incoming, type Taker, takeBytes, takeInto } from './incoming.js';
+import { MessageSender } from './message-sender.js';
+import { type Outgoing, type SliceOptions, slice } from './outgoing.js';
 
 /** What an attempt to receive found. */
 export type Received<Value> = { ok: true; value: Value } | { ok: false };
@@ -62,15 +54,6 @@ export interface Extras {
   arrive(kind: string, data: unknown, others: Arrive): unknown;
 }
 
-/** What takes a message that has arrived: `owned` memory is its to keep. Throws what leaves the message where it is. */
-type Taker<Result> = (
-  kind: MessageKind,
-  memory: Uint8Array,
-  byteOffset: number,
-  byteLength: number,
-  owned: boolean,
-) => Result;
-
 /**
  * One end of a connection. There is one of each: sending it to another process moves it there.
  *
@@ -78,37 +61,20 @@ type Taker<Result> = (
  * gone in any way; a message of which the sender died or gave up in the middle never arrives.
  */
 export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, Disposable {
-  readonly #channel: FrameChannel;
-  readonly #sender: FrameSender | undefined;
+  readonly #body: ConnectionBody;
+  readonly #sender: MessageSender;
   readonly #receiver: FrameReceiver | undefined;
-  readonly #codec: ValueCodec;
+  readonly #incoming: Incoming;
   readonly #maxByteLength: number;
-  #route: Route;
-  #receiving = new Receiving();
-  // Whose the connection is, if not the user's own.
-  #owner: string | undefined;
-  // Why nothing can be done here any more; undefined as long as something can.
-  #gone: string | undefined;
-  // The other end has the beginning of a message that will not be continued.
-  #mustDrop = false;
-  // The other end will send no more, so it is closed or gone, and receives no more either.
-  #ended = false;
-  // What has come of a message in several frames.
-  #arriving: Arriving | undefined;
-  // The message that #write copies from; where it is in it.
-  #outgoing: Outgoing | undefined;
 
   /** @internal Use Pipe(), Listener or connect(). */
   constructor(channel: FrameChannel, options: ConnectionOptions) {
-    this.#channel = channel;
-    this.#sender = channel.sender;
+    const body = new ConnectionBody(channel, options);
+    this.#body = body;
+    this.#sender = new MessageSender(body);
     this.#receiver = channel.receiver;
-    this.#codec = options.codec;
-    this.#maxByteLength = options.maxMessageByteLength;
-    this.#route = {
-      reach: channel.transport === 'tcp' ? 'network' : 'machine',
-      label: `a connection over ${channel.transport}`,
-    };
+    this.#incoming = new Incoming(body);
+    this.#maxByteLength = body.maxByteLength;
   }
 
   /**
@@ -134,27 +100,27 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
 
   /** What carries the bytes. */
   get transport(): Transport {
-    return this.#channel.transport;
+    return this.#body.channel.transport;
   }
 
   /** @internal Settles when it can move, if that needs time. */
   get established(): Promise<void> | undefined {
-    return this.#channel.established;
+    return this.#body.channel.established;
   }
 
   /** Whether this end can receive. */
   get readable(): boolean {
-    return this.#receiver !== undefined;
+    return this.#body.channel.receiver !== undefined;
   }
 
   /** Whether this end can send. */
   get writable(): boolean {
-    return this.#sender !== undefined;
+    return this.#body.channel.sender !== undefined;
   }
 
   /** Whether this end was closed, or moved away. */
   get closed(): boolean {
-    return this.#gone !== undefined;
+    return this.#body.gone !== undefined;
   }
 
   /**
@@ -165,16 +131,12 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
    * @throws {TimeoutError} after `timeoutMs`; nothing was sent
    */
   send(value: Out, options?: WaitOptions): Promise<void> {
-    try {
-      return this.#send('send', this.#encode(value), options);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    return this.#sender.send(value, options);
   }
 
   /** send() that blocks the thread. */
   sendSync(value: Out, options?: SyncWaitOptions): void {
-    this.#sendSync('sendSync', this.#encode(value), options);
+    this.#sender.sendSync(value, options);
   }
 
   /**
@@ -183,7 +145,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
    * @throws {MessageSizeError} if it is longer than what the connection can ever take at once: send() takes it
    */
   trySend(value: Out): boolean {
-    return this.#trySend('trySend', this.#encode(value));
+    return this.#sender.trySend(value);
   }
 
   /**
@@ -194,21 +156,17 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
    * @throws as send()
    */
   sendBytes(view: ArrayBufferView, options?: SliceOptions & WaitOptions): Promise<void> {
-    try {
-      return this.#send('sendBytes', new OutgoingBytes(slice(view, options)), options);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    return this.#sender.sendBytes(view, options);
   }
 
   /** sendBytes() that blocks the thread. */
   sendBytesSync(view: ArrayBufferView, options?: SliceOptions & SyncWaitOptions): void {
-    this.#sendSync('sendBytesSync', new OutgoingBytes(slice(view, options)), options);
+    this.#sender.sendBytesSync(view, options);
   }
 
   /** trySend() of bytes. */
   trySendBytes(view: ArrayBufferView, options?: SliceOptions): boolean {
-    return this.#trySend('trySendBytes', new OutgoingBytes(slice(view, options)));
+    return this.#sender.trySendBytes(view, options);
   }
 
   /**
@@ -220,17 +178,17 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
    * @throws {TimeoutError} after `timeoutMs`; nothing was consumed
    */
   recv(options?: WaitOptions): Promise<In> {
-    return this.#receive('recv', options, this.#maxByteLength, 0, this.#takeValue) as Promise<In>;
+    return this.#receive('recv', options, this.#maxByteLength, 0, this.#incoming.takeValue) as Promise<In>;
   }
 
   /** recv() that blocks the thread. */
   recvSync(options?: SyncWaitOptions): In {
-    return this.#receiveSync('recvSync', options, this.#maxByteLength, 0, this.#takeValue) as In;
+    return this.#receiveSync('recvSync', options, this.#maxByteLength, 0, this.#incoming.takeValue) as In;
   }
 
   /** The next value, if it is there: `{ ok: true, value }`. Errors as of recv(). */
   tryRecv(): Received<In> {
-    const value = this.#tryReceive('tryRecv', this.#maxByteLength, 0, this.#takeValue);
+    const value = this.#tryReceive('tryRecv', this.#maxByteLength, 0, this.#incoming.takeValue);
     return value === NOT_YET ? { ok: false } : { ok: true, value: value as In };
   }
 
@@ -372,8 +330,8 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
    */
   get handle(): ConnectionHandle {
     this.#checkIdle();
-    const ends = this.#channel.giveAway();
-    this.#gone = 'was given away by its handle';
+    const ends = this.#body.channel.giveAway();
+    this.#body.gone = 'was given away by its handle';
     return this.#handleOf(ends);
   }
 
@@ -385,23 +343,23 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
   /** @internal */
   [travels](route: Route): Departure {
     this.#checkIdle();
-    if (!isBuiltIn(this.#codec.name)) {
+    if (!isBuiltIn(this.#body.codec.name)) {
       throw new RingwayError(
-        `a connection with a codec of your own (${describe(this.#codec.name)}) cannot go through ${route.label}: send its handle and attach with { codec }`,
+        `a connection with a codec of your own (${describe(this.#body.codec.name)}) cannot go through ${route.label}: send its handle and attach with { codec }`,
         'ERR_RINGWAY_NOT_SENDABLE',
       );
     }
-    const { data, sent, unsent } = this.#channel.depart(route);
-    this.#gone = `is on its way through ${route.label}`;
+    const { data, sent, unsent } = this.#body.channel.depart(route);
+    this.#body.gone = `is on its way through ${route.label}`;
     return {
       kind: 'Connection',
       data: this.#handleOf(data),
       sent: (to, carrier) => {
-        this.#gone = `moved ${to === undefined ? `away through ${route.label}` : `to ${to}`}`;
+        this.#body.gone = `moved ${to === undefined ? `away through ${route.label}` : `to ${to}`}`;
         sent(to, carrier);
       },
       unsent: () => {
-        this.#gone = undefined;
+        this.#body.gone = undefined;
         unsent();
       },
     };
@@ -412,11 +370,11 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
    * ClosedError. Idempotent.
    */
   close(): void {
-    if (this.#gone !== undefined) return;
-    this.#gone = 'was closed';
-    this.#sender?.close();
+    if (this.#body.gone !== undefined) return;
+    this.#body.gone = 'was closed';
+    this.#sender.close();
     this.#receiver?.close();
-    this.#arriving = undefined;
+    this.#incoming.forget();
   }
 
   [Symbol.dispose](): void {
@@ -425,14 +383,14 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
 
   /** A pending operation keeps the process alive: the default. */
   ref(): this {
-    this.#sender?.ref();
+    this.#sender.ref();
     this.#receiver?.ref();
     return this;
   }
 
   /** Lets the process end though an operation is pending. */
   unref(): this {
-    this.#sender?.unref();
+    this.#sender.unref();
     this.#receiver?.unref();
     return this;
   }
@@ -448,22 +406,23 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
    */
   own(owner: string, extras: Extras): void {
     this.#checkIdle('be taken over');
-    if (!this.readable || !this.writable) {
-      const does = this.readable ? 'receives' : 'sends';
+    const { sender, receiver } = this.#body.channel;
+    if (sender === undefined || receiver === undefined) {
+      const does = receiver === undefined ? 'sends' : 'receives';
       throw new RingwayError(
         `${owner} need a connection that sends and receives; this end only ${does}: make it with duplex: true`,
         'ERR_RINGWAY_STATE',
       );
     }
-    if (this.#codec.name !== 'structured') {
+    if (this.#body.codec.name !== 'structured') {
       throw new RingwayError(
-        `${owner} need a connection with the codec 'structured', not ${describe(this.#codec.name)}`,
+        `${owner} need a connection with the codec 'structured', not ${describe(this.#body.codec.name)}`,
         'ERR_RINGWAY_SHAPE',
       );
     }
-    this.#owner = owner;
-    this.#route = { ...this.#route, departureOf: extras.departureOf };
-    this.#receiving = new Receiving((kind, data) => extras.arrive(kind, data, arrive));
+    this.#body.owner = owner;
+    this.#sender.departureOf = extras.departureOf;
+    this.#incoming.arrive = (kind, data) => extras.arrive(kind, data, arrive);
   }
 
   /**
@@ -471,8 +430,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
    * @internal
    */
   prepare(value: unknown): Outgoing {
-    this.#checkNotGone(); // An object in the value would be on its way already.
-    return new OutgoingValue(this.#codec.encode(value, this.#route));
+    return this.#sender.prepare(value);
   }
 
   /**
@@ -481,23 +439,22 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
    * @internal
    */
   dispatch(message: Outgoing): Promise<void> | undefined {
-    this.#checkNotGone();
-    return this.#dispatch('send', message, undefined);
+    return this.#sender.dispatch(message);
   }
 
   /** recv() whose errors are the channel's. @internal */
   receive(): Promise<unknown> {
-    this.#checkNotGone();
+    this.#body.checkNotGone();
     return (this.#receiver as FrameReceiver).until('recv', undefined, this.#attemptValue);
   }
 
   /** receive() of what is there. @internal */
   tryReceive(): unknown {
-    this.#checkNotGone();
+    this.#body.checkNotGone();
     return this.#attemptValue();
   }
 
-  readonly #attemptValue = (): unknown => this.#read(this.#maxByteLength, 0, this.#takeValue);
+  readonly #attemptValue = (): unknown => this.#incoming.read(this.#maxByteLength, 0, this.#incoming.takeValue);
 
   /** Whether receive() keeps the process alive. @internal */
   set receiveReferenced(referenced: boolean) {
@@ -508,131 +465,13 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
   /** @internal What console.log() shows. */
   [Symbol.for('nodejs.util.inspect.custom')](): string {
     const does = [this.readable ? 'receives' : '', this.writable ? 'sends' : ''].filter(Boolean).join(', ');
-    return `[Connection over ${this.transport}, ${this.#gone ?? does}]`;
+    return `[Connection over ${this.transport}, ${this.#body.gone ?? does}]`;
   }
 
   #handleOf(ends: unknown): ConnectionHandle {
-    const limit = this.#maxByteLength === Infinity ? {} : { maxMessageByteLength: this.#maxByteLength };
-    return { kind: 'Connection', transport: this.transport, codec: this.#codec.name, ...limit, ends };
-  }
-
-  #encode(value: unknown): Outgoing {
-    this.#writing(); // An object in the value would be on its way already.
-    return new OutgoingValue(this.#codec.encode(value, this.#route));
-  }
-
-  #send(what: string, message: Outgoing, options: WaitOptions | undefined): Promise<void> {
-    this.#writing();
-    return this.#dispatch(what, message, options) ?? settled(undefined);
-  }
-
-  #dispatch(what: string, message: Outgoing, options: WaitOptions | undefined): Promise<void> | undefined {
-    const sender = this.#sender as FrameSender;
-    try {
-      if (options !== undefined) checkWaitOptions(options);
-      if (!sender.hasWaiting && !options?.signal?.aborted && this.#write(message)) {
-        message.arrives(sender);
-        return undefined;
-      }
-    } catch (error) {
-      this.#giveUp(message);
-      throw error;
-    }
-    const kept = message.keep(message.byteLength <= sender.maxFrameByteLength);
-    return sender
-      .until<void>(what, options, () => this.#sendOff(kept))
-      .catch((error) => {
-        this.#giveUp(kept);
-        throw connectionError(error);
-      });
-  }
-
-  #sendSync(what: string, message: Outgoing, options: SyncWaitOptions | undefined): void {
-    try {
-      this.#writing().untilSync<void>(what, options, () => this.#sendOff(message));
-    } catch (error) {
-      this.#giveUp(message);
-      throw connectionError(error);
-    }
-  }
-
-  #sendOff(message: Outgoing): undefined | NotYet {
-    if (!this.#write(message)) return NOT_YET;
-    message.arrives(this.#sender as FrameSender);
-    return undefined;
-  }
-
-  #trySend(what: string, message: Outgoing): boolean {
-    const sender = this.#writing();
-    try {
-      const limit = sender.maxFrameByteLength - HEADER_BYTES;
-      if (message.byteLength > limit) {
-        throw new MessageSizeError(
-          `${what} takes messages of up to ${limit} bytes at once, this one has ${message.byteLength}: send() sends it in parts`,
-          message.byteLength,
-          limit,
-        );
-      }
-      if (!sender.hasWaiting && this.#write(message)) {
-        message.arrives(sender);
-        return true;
-      }
-    } catch (error) {
-      this.#giveUp(message);
-      throw error;
-    }
-    this.#giveUp(message);
-    return false;
-  }
-
-  // Writes what fits; whether that was all of it. Called again, it goes on.
-  #write(message: Outgoing): boolean {
-    const sender = this.#sender as FrameSender;
-    if (this.#ended || sender.peerIsGone) throw brokenPipe();
-    if (this.#mustDrop) {
-      if (!sender.tryWrite(HEADER_BYTES, writeDropped)) return false;
-      this.#mustDrop = false;
-    }
-    const { byteLength } = message;
-    this.#outgoing = message;
-    if (byteLength + HEADER_BYTES <= sender.maxFrameByteLength) {
-      return sender.tryWrite(byteLength + HEADER_BYTES, this.#writeWhole);
-    }
-    while (message.sent < byteLength) {
-      const header = message.sent === 0 ? FIRST_HEADER_BYTES : HEADER_BYTES;
-      const frame = Math.min(sender.partByteLength, header + byteLength - message.sent);
-      if (!sender.tryWrite(frame, this.#writePart)) return false;
-      message.sent += frame - header;
-    }
-    return true;
-  }
-
-  readonly #writeWhole = (memory: Uint8Array, byteOffset: number): void => {
-    const { kind, byteLength } = this.#outgoing as Outgoing;
-    writeHeader(memory, byteOffset, FrameKind.whole, kind);
-    (this.#outgoing as Outgoing).copyTo(memory, byteOffset + HEADER_BYTES, 0, byteLength);
-  };
-
-  readonly #writePart = (memory: Uint8Array, byteOffset: number, frameByteLength: number): void => {
-    const message = this.#outgoing as Outgoing;
-    const { sent } = message;
-    const header = sent === 0 ? FIRST_HEADER_BYTES : HEADER_BYTES;
-    writeHeader(memory, byteOffset, sent === 0 ? FrameKind.first : FrameKind.more, message.kind);
-    if (sent === 0) writeTotal(memory, byteOffset + HEADER_BYTES, message.byteLength);
-    message.copyTo(memory, byteOffset + header, sent, frameByteLength - header);
-  };
-
-  // The message is not going to arrive.
-  #giveUp(message: Outgoing): void {
-    message.failed();
-    const sender = this.#sender as FrameSender;
-    if (message.sent === 0 || sender.closed) return;
-    this.#mustDrop = true;
-    try {
-      if (sender.tryWrite(HEADER_BYTES, writeDropped)) this.#mustDrop = false;
-    } catch {
-      // The other end is gone, and with it whoever would have to know.
-    }
+    const { channel, codec, maxByteLength } = this.#body;
+    const limit = maxByteLength === Infinity ? {} : { maxMessageByteLength: maxByteLength };
+    return { kind: 'Connection', transport: channel.transport, codec: codec.name, ...limit, ends };
   }
 
   #receive<Result>(
@@ -647,10 +486,12 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
       const receiver = this.#reading(what);
       if (options !== undefined) checkWaitOptions(options);
       if (!receiver.hasWaiting && !options?.signal?.aborted) {
-        const result = this.#read(limit, wanted, take, into);
+        const result = this.#incoming.read(limit, wanted, take, into);
         if (result !== NOT_YET) return settled(result);
       }
-      return receiver.until(what, options, () => this.#read(limit, wanted, take, into)).catch(this.#receiveFailed);
+      return receiver
+        .until(what, options, () => this.#incoming.read(limit, wanted, take, into))
+        .catch(this.#receiveFailed);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -665,7 +506,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
     into?: Uint8Array,
   ): Result {
     const receiver = this.#reading(what);
-    return this.#untilSync(receiver, what, options, () => this.#read(limit, wanted, take, into));
+    return this.#untilSync(receiver, what, options, () => this.#incoming.read(limit, wanted, take, into));
   }
 
   #untilSync<Result>(
@@ -682,148 +523,37 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
   }
 
   readonly #receiveFailed = (error: unknown): never => {
-    this.#arriving?.goOnIn(undefined); // Whose memory it was arriving in has that back.
-    if (error instanceof EndOfStreamError) this.#ended = true;
+    this.#incoming.leaveMemory(); // Whose memory it was arriving in has that back.
+    if (error instanceof EndOfStreamError) this.#body.ended = true;
     throw connectionError(error);
   };
 
   #tryReceive<Result>(what: string, limit: number, wanted: MessageKind | 0, take: Taker<Result>): Result | NotYet {
     if (this.#reading(what).hasWaiting) return NOT_YET;
-    return this.#read(limit, wanted, take);
+    return this.#incoming.read(limit, wanted, take);
   }
-
-  // What #look() reads for, and what it found.
-  #limit = 0;
-  #into: Uint8Array | undefined;
-  #wanted: MessageKind | 0 = 0;
-  #take: Taker<unknown> | undefined;
-  #taken = false;
-  #nextIsBytes = false; // A whole message that can be lent where it lies.
-  #result: unknown;
-  #failure: { error: unknown } | undefined;
-
-  // Takes the next message if all of it is there. One in several frames is collected in `into`, or in memory of its own.
-  #read<Result>(
-    limit: number,
-    wanted: MessageKind | 0,
-    take: Taker<Result> | undefined,
-    into?: Uint8Array,
-  ): Result | NotYet {
-    this.#arriving?.goOnIn(into);
-    this.#limit = limit;
-    this.#into = into;
-    this.#wanted = wanted;
-    this.#take = take;
-    this.#taken = false;
-    const receiver = this.#receiver as FrameReceiver;
-    try {
-      do {
-        const arriving = this.#arriving;
-        if (arriving?.complete && arriving.lost) {
-          this.#arriving = undefined;
-        } else if (arriving?.complete) {
-          this.#checkWanted(arriving.kind, arriving.byteLength);
-          this.#result = take?.(arriving.kind, arriving.bytes, 0, arriving.byteLength, true);
-          this.#taken = true;
-          if (take !== undefined) this.#arriving = undefined;
-        } else if (!receiver.tryRead(this.#look)) {
-          return NOT_YET;
-        }
-      } while (!this.#taken);
-      if (this.#failure !== undefined) throw this.#failure.error;
-      return this.#result as Result;
-    } finally {
-      this.#take = this.#result = this.#failure = this.#into = undefined;
-    }
-  }
-
-  // Looks at one frame; whether it is done with it. What it throws leaves the frame where it is.
-  readonly #look = (memory: Uint8Array, byteOffset: number, byteLength: number): boolean => {
-    if (byteLength < HEADER_BYTES) throw protocolError(`a frame of ${byteLength} bytes`);
-    const frame = memory[byteOffset];
-    if (frame === FrameKind.dropped) {
-      this.#arriving = undefined;
-      return true;
-    }
-    const arriving = this.#arriving;
-    if (frame === FrameKind.more) {
-      if (arriving === undefined) throw protocolError('a message goes on that never began');
-      arriving.add(memory, byteOffset + HEADER_BYTES, byteLength - HEADER_BYTES);
-      return true;
-    }
-    const kind = memory[byteOffset + 1] as MessageKind;
-    if (kind !== MessageKind.value && kind !== MessageKind.bytes) throw protocolError(`a message of kind ${kind}`);
-    if (arriving !== undefined) throw protocolError('a message begins in the middle of another');
-    if (frame === FrameKind.whole) {
-      this.#taken = true;
-      if (this.#take === undefined) {
-        this.#nextIsBytes = kind === MessageKind.bytes && byteLength - HEADER_BYTES <= this.#limit;
-        return false;
-      }
-      this.#checkWanted(kind, byteLength - HEADER_BYTES);
-      this.#result = this.#take(kind, memory, byteOffset + HEADER_BYTES, byteLength - HEADER_BYTES, false);
-      return true;
-    }
-    if (frame !== FrameKind.first) throw protocolError(`a frame of kind ${frame}`);
-    const total = byteLength < FIRST_HEADER_BYTES ? Number.NaN : readTotal(memory, byteOffset + HEADER_BYTES);
-    if (!Number.isSafeInteger(total) || total < byteLength - FIRST_HEADER_BYTES) {
-      throw protocolError(`a message of ${total} bytes begins with ${byteLength - FIRST_HEADER_BYTES}`);
-    }
-    if (this.#take === undefined && total > this.#limit) {
-      this.#nextIsBytes = false;
-      this.#taken = true; // What receives it says what is wrong with it.
-      return false;
-    }
-    this.#checkWanted(kind, total);
-    this.#arriving = new Arriving(kind, total, this.#into);
-    this.#arriving.add(memory, byteOffset + FIRST_HEADER_BYTES, byteLength - FIRST_HEADER_BYTES);
-    return true;
-  };
-
-  #checkWanted(kind: MessageKind, byteLength: number): void {
-    if (this.#take === undefined) return;
-    if (this.#wanted === MessageKind.bytes && kind !== MessageKind.bytes) {
-      throw new RingwayError('the next message is a value, not bytes: recv() receives it', 'ERR_RINGWAY_STATE');
-    }
-    if (byteLength <= this.#limit) return;
-    throw new MessageSizeError(
-      `a message of ${byteLength} bytes has come where ${this.#limit} are the limit; it stays until it is received with a higher one`,
-      byteLength,
-      this.#limit,
-    );
-  }
-
-  readonly #takeValue: Taker<unknown> = (kind, memory, byteOffset, byteLength, owned) => {
-    if (kind === MessageKind.bytes) return takeBytes(kind, memory, byteOffset, byteLength, owned);
-    try {
-      return this.#receiving.decode(this.#codec, memory, byteOffset, byteLength, owned);
-    } catch (error) {
-      this.#failure = { error }; // It is consumed: it would fail again and again.
-      return undefined;
-    }
-  };
 
   // What poll() makes of an error.
   #endOrTimeout(error: unknown): boolean {
     if (error instanceof TimeoutError) return false;
     if (!(error instanceof EndOfStreamError)) throw error;
-    this.#ended = true;
+    this.#body.ended = true;
     return true;
   }
 
   // Whether recv() would end at once. A message in several frames is collected for it.
   #hasMessage(): boolean {
-    return this.#read(this.#maxByteLength, 0, undefined) !== NOT_YET;
+    return this.#incoming.read(this.#maxByteLength, 0, undefined) !== NOT_YET;
   }
 
   #lend(): Borrowed | NotYet {
     if (!this.#hasMessage()) return NOT_YET;
     const receiver = this.#receiver as FrameReceiver;
-    if (this.#arriving === undefined && this.#nextIsBytes) {
+    if (this.#incoming.canBeLent) {
       const loan = receiver.tryBorrow();
       if (loan !== null) return new LentFrame(loan);
     }
-    return new LentMemory(this.#read(this.#maxByteLength, MessageKind.bytes, takeBytes) as Uint8Array);
+    return new LentMemory(this.#incoming.read(this.#maxByteLength, MessageKind.bytes, takeBytes) as Uint8Array);
   }
 
   #limitOf(options: ReceiveBytesOptions | undefined): number {
@@ -833,38 +563,23 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
     return Math.min(limit, this.#maxByteLength);
   }
 
-  #writing(): FrameSender {
-    this.#checkOpen();
-    if (this.#sender !== undefined) return this.#sender;
-    throw new RingwayError('this end of the connection only receives: the other one sends', 'ERR_RINGWAY_STATE');
-  }
-
   #reading(what: string): FrameReceiver {
-    this.#checkOpen();
+    this.#body.checkOpen();
     if (this.#receiver !== undefined) return this.#receiver;
     throw new RingwayError(`this end of the connection only sends: no ${what}() here`, 'ERR_RINGWAY_STATE');
   }
 
-  #checkOpen(): void {
-    this.#checkNotGone();
-    if (this.#owner === undefined) return;
-    throw new RingwayError(`this end of the connection belongs to ${this.#owner}`, 'ERR_RINGWAY_STATE');
-  }
-
-  #checkNotGone(): void {
-    if (this.#gone !== undefined) throw new ClosedError(`this end of the connection ${this.#gone}`);
-  }
-
   // An end that moves leaves nothing behind.
   #checkIdle(what = 'move'): void {
-    this.#checkOpen();
-    if (this.#mustDrop && this.#sender?.tryWrite(HEADER_BYTES, writeDropped)) this.#mustDrop = false;
+    this.#body.checkOpen();
+    const hasDropped = this.#sender.tryDrop();
+    const { begun } = this.#incoming;
     const busy =
-      this.#sender?.hasWaiting || this.#receiver?.hasWaiting
+      this.#sender.hasWaiting || this.#receiver?.hasWaiting
         ? 'operations are pending'
-        : this.#arriving !== undefined
-          ? `${this.#arriving.byteLength} bytes of a message have been received in part`
-          : this.#mustDrop
+        : begun !== undefined
+          ? `${begun} bytes of a message have been received in part`
+          : !hasDropped
             ? 'it is full of a message that was given up: the other end has to receive first'
             : undefined;
     if (busy === undefined) return;
@@ -887,22 +602,3 @@ export interface ConnectionHandle {
 function channelOf({ transport, ends }: ConnectionHandle): FrameChannel {
   return transport === 'shm' || transport === 'sab' ? RingChannel.arrive(ends) : KernelChannel.arrive(ends);
 }
-
-/** @throws {TypeError | RangeError} unless it is a number of bytes, or Infinity */
-export function checkMaxMessageByteLength(value: number): void {
-  if (value !== Infinity) checkInteger('maxMessageByteLength', value, 0, Number.MAX_SAFE_INTEGER);
-}
-
-const takeBytes: Taker<Uint8Array> = (_, memory, byteOffset, byteLength, owned) =>
-  owned ? memory.subarray(byteOffset, byteOffset + byteLength) : memory.slice(byteOffset, byteOffset + byteLength);
-
-const takeInto =
-  (target: Uint8Array): Taker<number> =>
-  (_, memory, byteOffset, byteLength) => {
-    if (memory === target) return byteLength; // It has arrived there.
-    if (target.length < byteLength) throw lostMemory(byteLength, 'it stays until it is received');
-    target.set(memory.subarray(byteOffset, byteOffset + byteLength));
-    return byteLength;
-  };
-
-const writeDropped = (memory: Uint8Array, byteOffset: number) => writeHeader(memory, byteOffset, FrameKind.dropped, 0);

@@ -12,7 +12,8 @@ import type { FrameChannel } from '../transport/frames.js';
 import { checkWaitOptions, deadlineOf, type WaitOptions } from '../wait/options.js';
 import { type Readiness, readiness, type Waitable } from '../wait/readiness.js';
 import { type Place, parseAddress } from './address.js';
-import { Connection, checkMaxMessageByteLength } from './connection.js';
+import { Connection } from './connection.js';
+import { checkMaxMessageByteLength } from './connection-body.js';
 import {
   Conversation,
   checkKey,

@@ -8,7 +8,8 @@ import { checkInteger } from '../memory/shared-object.js';
 import type { FrameChannel, Transport } from '../transport/frames.js';
 import { KernelChannel } from '../transport/kernel.js';
 import { RingChannel } from '../transport/ring-channel.js';
-import { Connection, checkMaxMessageByteLength } from './connection.js';
+import { Connection } from './connection.js';
+import { checkMaxMessageByteLength } from './connection-body.js';
 
 export interface PipeOptions extends CodecOptions {
   /** Both ends send and receive: the default. With false, the first end receives and the second one sends. */
