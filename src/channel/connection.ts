@@ -2,25 +2,20 @@
 
 import type { ValueCodec } from '../codec/codec.js';
 import { type CodecOptions, checkCodec, isBuiltIn } from '../codec/option.js';
-import { EndOfStreamError, RingwayError, TimeoutError } from '../errors.js';
+import { EndOfStreamError, RingwayError } from '../errors.js';
 import { describe } from '../memory/names.js';
-import { checkInteger } from '../memory/shared-object.js';
 import { type Arrive, type Departure, type Route, travels } from '../memory/travel.js';
-import type { FrameChannel, FrameReceiver, Transport } from '../transport/frames.js';
+import type { FrameChannel, Transport } from '../transport/frames.js';
 import { KernelChannel } from '../transport/kernel.js';
 import { RingChannel } from '../transport/ring-channel.js';
-import { NOT_YET, type NotYet } from '../wait/condition.js';
-import { checkWaitOptions, type SyncWaitOptions, type WaitOptions } from '../wait/options.js';
+import type { SyncWaitOptions, WaitOptions } from '../wait/options.js';
 import { type Readiness, readiness } from '../wait/readiness.js';
-import { settled } from '../wait/waiters.js';
 import { arrive } from './arrivals.js';
-import { type Borrowed, LentFrame, LentMemory } from './borrowed.js';
+import type { Borrowed } from './borrowed.js';
 import { ConnectionBody, checkMaxMessageByteLength } from './connection-body.js';
-import { connectionError } from './connection-errors.js';
-import { MessageKind } from './fragments.js';
-import { Incoming, type Taker, takeBytes, takeInto } from './incoming.js';
+import { MessageReceiver } from './message-receiver.js';
 import { MessageSender } from './message-sender.js';
-import { type Outgoing, type SliceOptions, slice } from './outgoing.js';
+import type { Outgoing, SliceOptions } from './outgoing.js';
 
 /** What an attempt to receive found. */
 export type Received<Value> = { ok: true; value: Value } | { ok: false };
@@ -63,18 +58,14 @@ export interface Extras {
 export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, Disposable {
   readonly #body: ConnectionBody;
   readonly #sender: MessageSender;
-  readonly #receiver: FrameReceiver | undefined;
-  readonly #incoming: Incoming;
-  readonly #maxByteLength: number;
+  readonly #receiver: MessageReceiver;
 
   /** @internal Use Pipe(), Listener or connect(). */
   constructor(channel: FrameChannel, options: ConnectionOptions) {
     const body = new ConnectionBody(channel, options);
     this.#body = body;
     this.#sender = new MessageSender(body);
-    this.#receiver = channel.receiver;
-    this.#incoming = new Incoming(body);
-    this.#maxByteLength = body.maxByteLength;
+    this.#receiver = new MessageReceiver(body);
   }
 
   /**
@@ -178,18 +169,17 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
    * @throws {TimeoutError} after `timeoutMs`; nothing was consumed
    */
   recv(options?: WaitOptions): Promise<In> {
-    return this.#receive('recv', options, this.#maxByteLength, 0, this.#incoming.takeValue) as Promise<In>;
+    return this.#receiver.recv(options) as Promise<In>;
   }
 
   /** recv() that blocks the thread. */
   recvSync(options?: SyncWaitOptions): In {
-    return this.#receiveSync('recvSync', options, this.#maxByteLength, 0, this.#incoming.takeValue) as In;
+    return this.#receiver.recvSync(options) as In;
   }
 
   /** The next value, if it is there: `{ ok: true, value }`. Errors as of recv(). */
   tryRecv(): Received<In> {
-    const value = this.#tryReceive('tryRecv', this.#maxByteLength, 0, this.#incoming.takeValue);
-    return value === NOT_YET ? { ok: false } : { ok: true, value: value as In };
+    return this.#receiver.tryRecv() as Received<In>;
   }
 
   /**
@@ -200,22 +190,17 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
    * @throws as recv()
    */
   recvBytes(options?: ReceiveBytesOptions & WaitOptions): Promise<Uint8Array> {
-    try {
-      return this.#receive('recvBytes', options, this.#limitOf(options), MessageKind.bytes, takeBytes);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    return this.#receiver.recvBytes(options);
   }
 
   /** recvBytes() that blocks the thread. */
   recvBytesSync(options?: ReceiveBytesOptions & SyncWaitOptions): Uint8Array {
-    return this.#receiveSync('recvBytesSync', options, this.#limitOf(options), MessageKind.bytes, takeBytes);
+    return this.#receiver.recvBytesSync(options);
   }
 
   /** The next message of bytes, if it is there; else null. Errors as of recvBytes(). */
   tryRecvBytes(options?: ReceiveBytesOptions): Uint8Array | null {
-    const bytes = this.#tryReceive('tryRecvBytes', this.#limitOf(options), MessageKind.bytes, takeBytes);
-    return bytes === NOT_YET ? null : bytes;
+    return this.#receiver.tryRecvBytes(options);
   }
 
   /**
@@ -229,19 +214,12 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
    * @throws as recvBytes()
    */
   recvBytesInto(view: ArrayBufferView, options?: ReceiveIntoOptions & WaitOptions): Promise<number> {
-    try {
-      const target = slice(view, options?.byteOffset === undefined ? {} : { byteOffset: options.byteOffset });
-      return this.#receive('recvBytesInto', options, target.length, MessageKind.bytes, takeInto(target), target);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    return this.#receiver.recvBytesInto(view, options);
   }
 
   /** recvBytesInto() that blocks the thread. */
   recvBytesIntoSync(view: ArrayBufferView, options?: ReceiveIntoOptions & SyncWaitOptions): number {
-    const target = slice(view, options?.byteOffset === undefined ? {} : { byteOffset: options.byteOffset });
-    const take = takeInto(target);
-    return this.#receiveSync('recvBytesIntoSync', options, target.length, MessageKind.bytes, take, target);
+    return this.#receiver.recvBytesIntoSync(view, options);
   }
 
   /**
@@ -250,26 +228,17 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
    * @throws as recvBytes(); `ERR_RINGWAY_BORROWED` while another one is lent
    */
   borrow(options?: WaitOptions): Promise<Borrowed> {
-    try {
-      return this.#reading('borrow')
-        .until('borrow', options, () => this.#lend())
-        .catch(this.#receiveFailed);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    return this.#receiver.borrow(options);
   }
 
   /** borrow() that blocks the thread. */
   borrowSync(options?: SyncWaitOptions): Borrowed {
-    const receiver = this.#reading('borrowSync');
-    return this.#untilSync(receiver, 'borrowSync', options, () => this.#lend());
+    return this.#receiver.borrowSync(options);
   }
 
   /** The next message of bytes in place, if it is there; else null. Errors as of borrow(). */
   tryBorrow(): Borrowed | null {
-    if (this.#reading('tryBorrow').hasWaiting) return null;
-    const lent = this.#lend();
-    return lent === NOT_YET ? null : lent;
+    return this.#receiver.tryBorrow();
   }
 
   /**
@@ -277,27 +246,13 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
    * @param options - `timeoutMs` is 0 by default
    * @returns whether that came in time
    */
-  async poll(options: WaitOptions = {}): Promise<boolean> {
-    checkWaitOptions(options);
-    const wait = { ...options, timeoutMs: options.timeoutMs ?? 0 };
-    try {
-      await this.#reading('poll').until<void>('poll', wait, () => (this.#hasMessage() ? undefined : NOT_YET));
-      return true;
-    } catch (error) {
-      return this.#endOrTimeout(error);
-    }
+  poll(options?: WaitOptions): Promise<boolean> {
+    return this.#receiver.poll(options);
   }
 
   /** poll() that blocks the thread. */
-  pollSync(options: SyncWaitOptions = {}): boolean {
-    checkWaitOptions(options);
-    const wait = { timeoutMs: options.timeoutMs ?? 0 };
-    try {
-      this.#reading('pollSync').untilSync<void>('pollSync', wait, () => (this.#hasMessage() ? undefined : NOT_YET));
-      return true;
-    } catch (error) {
-      return this.#endOrTimeout(error);
-    }
+  pollSync(options?: SyncWaitOptions): boolean {
+    return this.#receiver.pollSync(options);
   }
 
   /** @internal */
@@ -373,8 +328,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
     if (this.#body.gone !== undefined) return;
     this.#body.gone = 'was closed';
     this.#sender.close();
-    this.#receiver?.close();
-    this.#incoming.forget();
+    this.#receiver.close();
   }
 
   [Symbol.dispose](): void {
@@ -384,14 +338,14 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
   /** A pending operation keeps the process alive: the default. */
   ref(): this {
     this.#sender.ref();
-    this.#receiver?.ref();
+    this.#receiver.ref();
     return this;
   }
 
   /** Lets the process end though an operation is pending. */
   unref(): this {
     this.#sender.unref();
-    this.#receiver?.unref();
+    this.#receiver.unref();
     return this;
   }
 
@@ -422,7 +376,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
     }
     this.#body.owner = owner;
     this.#sender.departureOf = extras.departureOf;
-    this.#incoming.arrive = (kind, data) => extras.arrive(kind, data, arrive);
+    this.#receiver.arrive = (kind, data) => extras.arrive(kind, data, arrive);
   }
 
   /**
@@ -444,22 +398,18 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
 
   /** recv() whose errors are the channel's. @internal */
   receive(): Promise<unknown> {
-    this.#body.checkNotGone();
-    return (this.#receiver as FrameReceiver).until('recv', undefined, this.#attemptValue);
+    return this.#receiver.receive();
   }
 
   /** receive() of what is there. @internal */
   tryReceive(): unknown {
-    this.#body.checkNotGone();
-    return this.#attemptValue();
+    return this.#receiver.tryReceive();
   }
-
-  readonly #attemptValue = (): unknown => this.#incoming.read(this.#maxByteLength, 0, this.#incoming.takeValue);
 
   /** Whether receive() keeps the process alive. @internal */
   set receiveReferenced(referenced: boolean) {
-    if (referenced) this.#receiver?.ref();
-    else this.#receiver?.unref();
+    if (referenced) this.#receiver.ref();
+    else this.#receiver.unref();
   }
 
   /** @internal What console.log() shows. */
@@ -474,108 +424,13 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
     return { kind: 'Connection', transport: channel.transport, codec: codec.name, ...limit, ends };
   }
 
-  #receive<Result>(
-    what: string,
-    options: WaitOptions | undefined,
-    limit: number,
-    wanted: MessageKind | 0,
-    take: Taker<Result>,
-    into?: Uint8Array,
-  ): Promise<Result> {
-    try {
-      const receiver = this.#reading(what);
-      if (options !== undefined) checkWaitOptions(options);
-      if (!receiver.hasWaiting && !options?.signal?.aborted) {
-        const result = this.#incoming.read(limit, wanted, take, into);
-        if (result !== NOT_YET) return settled(result);
-      }
-      return receiver
-        .until(what, options, () => this.#incoming.read(limit, wanted, take, into))
-        .catch(this.#receiveFailed);
-    } catch (error) {
-      return Promise.reject(error);
-    }
-  }
-
-  #receiveSync<Result>(
-    what: string,
-    options: SyncWaitOptions | undefined,
-    limit: number,
-    wanted: MessageKind | 0,
-    take: Taker<Result>,
-    into?: Uint8Array,
-  ): Result {
-    const receiver = this.#reading(what);
-    return this.#untilSync(receiver, what, options, () => this.#incoming.read(limit, wanted, take, into));
-  }
-
-  #untilSync<Result>(
-    receiver: FrameReceiver,
-    what: string,
-    options: SyncWaitOptions | undefined,
-    attempt: () => Result | NotYet,
-  ): Result {
-    try {
-      return receiver.untilSync(what, options, attempt);
-    } catch (error) {
-      return this.#receiveFailed(error);
-    }
-  }
-
-  readonly #receiveFailed = (error: unknown): never => {
-    this.#incoming.leaveMemory(); // Whose memory it was arriving in has that back.
-    if (error instanceof EndOfStreamError) this.#body.ended = true;
-    throw connectionError(error);
-  };
-
-  #tryReceive<Result>(what: string, limit: number, wanted: MessageKind | 0, take: Taker<Result>): Result | NotYet {
-    if (this.#reading(what).hasWaiting) return NOT_YET;
-    return this.#incoming.read(limit, wanted, take);
-  }
-
-  // What poll() makes of an error.
-  #endOrTimeout(error: unknown): boolean {
-    if (error instanceof TimeoutError) return false;
-    if (!(error instanceof EndOfStreamError)) throw error;
-    this.#body.ended = true;
-    return true;
-  }
-
-  // Whether recv() would end at once. A message in several frames is collected for it.
-  #hasMessage(): boolean {
-    return this.#incoming.read(this.#maxByteLength, 0, undefined) !== NOT_YET;
-  }
-
-  #lend(): Borrowed | NotYet {
-    if (!this.#hasMessage()) return NOT_YET;
-    const receiver = this.#receiver as FrameReceiver;
-    if (this.#incoming.canBeLent) {
-      const loan = receiver.tryBorrow();
-      if (loan !== null) return new LentFrame(loan);
-    }
-    return new LentMemory(this.#incoming.read(this.#maxByteLength, MessageKind.bytes, takeBytes) as Uint8Array);
-  }
-
-  #limitOf(options: ReceiveBytesOptions | undefined): number {
-    const limit = options?.maxByteLength;
-    if (limit === undefined) return this.#maxByteLength;
-    checkInteger('maxByteLength', limit, 0, Number.MAX_SAFE_INTEGER);
-    return Math.min(limit, this.#maxByteLength);
-  }
-
-  #reading(what: string): FrameReceiver {
-    this.#body.checkOpen();
-    if (this.#receiver !== undefined) return this.#receiver;
-    throw new RingwayError(`this end of the connection only sends: no ${what}() here`, 'ERR_RINGWAY_STATE');
-  }
-
   // An end that moves leaves nothing behind.
   #checkIdle(what = 'move'): void {
     this.#body.checkOpen();
     const hasDropped = this.#sender.tryDrop();
-    const { begun } = this.#incoming;
+    const { begun } = this.#receiver;
     const busy =
-      this.#sender.hasWaiting || this.#receiver?.hasWaiting
+      this.#sender.hasWaiting || this.#receiver.hasWaiting
         ? 'operations are pending'
         : begun !== undefined
           ? `${begun} bytes of a message have been received in part`
