@@ -1,18 +1,15 @@
 // One end of a connection: values and bytes, in messages of any size, to one other end.
 
 import type { ValueCodec } from '../codec/codec.js';
-import { type CodecOptions, checkCodec, isBuiltIn } from '../codec/option.js';
-import { EndOfStreamError, RingwayError } from '../errors.js';
-import { describe } from '../memory/names.js';
+import type { CodecOptions } from '../codec/option.js';
+import { EndOfStreamError } from '../errors.js';
 import { type Arrive, type Departure, type Route, travels } from '../memory/travel.js';
 import type { FrameChannel, Transport } from '../transport/frames.js';
-import { KernelChannel } from '../transport/kernel.js';
-import { RingChannel } from '../transport/ring-channel.js';
 import type { SyncWaitOptions, WaitOptions } from '../wait/options.js';
 import { type Readiness, readiness } from '../wait/readiness.js';
-import { arrive } from './arrivals.js';
 import type { Borrowed } from './borrowed.js';
-import { ConnectionBody, checkMaxMessageByteLength } from './connection-body.js';
+import { ConnectionBody } from './connection-body.js';
+import { channelOf, checkHandle, Handover } from './handover.js';
 import { MessageReceiver } from './message-receiver.js';
 import { MessageSender } from './message-sender.js';
 import type { Outgoing, SliceOptions } from './outgoing.js';
@@ -59,6 +56,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
   readonly #body: ConnectionBody;
   readonly #sender: MessageSender;
   readonly #receiver: MessageReceiver;
+  readonly #handover: Handover;
 
   /** @internal Use Pipe(), Listener or connect(). */
   constructor(channel: FrameChannel, options: ConnectionOptions) {
@@ -66,6 +64,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
     this.#body = body;
     this.#sender = new MessageSender(body);
     this.#receiver = new MessageReceiver(body);
+    this.#handover = new Handover(body, this.#sender, this.#receiver);
   }
 
   /**
@@ -74,19 +73,8 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
    * @throws {RingwayError} `ENOENT` if the process it comes from ended before; `ERR_RINGWAY_STATE` if it was used already
    */
   static attach<Out = unknown, In = Out>(handle: ConnectionHandle, options: CodecOptions = {}): Connection<Out, In> {
-    if (typeof handle !== 'object' || handle === null || handle.kind !== 'Connection') {
-      throw new TypeError(`attach takes the handle of a Connection, not ${describe(handle)}`);
-    }
-    const codec = checkCodec(options.codec ?? handle.codec);
-    if (codec.name !== handle.codec) {
-      throw new RingwayError(
-        `the connection speaks ${describe(handle.codec)}; asked for was ${describe(codec.name)}`,
-        'ERR_RINGWAY_SHAPE',
-      );
-    }
-    const maxMessageByteLength = handle.maxMessageByteLength ?? Infinity;
-    checkMaxMessageByteLength(maxMessageByteLength);
-    return new Connection<Out, In>(channelOf(handle), { codec, maxMessageByteLength });
+    const agreed = checkHandle(handle, options);
+    return new Connection<Out, In>(channelOf(handle), agreed);
   }
 
   /** What carries the bytes. */
@@ -284,10 +272,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
    * @throws {RingwayError} `ERR_RINGWAY_STATE` in the middle of a message; `ERR_RINGWAY_NOT_SENDABLE` over the kernel
    */
   get handle(): ConnectionHandle {
-    this.#checkIdle();
-    const ends = this.#body.channel.giveAway();
-    this.#body.gone = 'was given away by its handle';
-    return this.#handleOf(ends);
+    return this.#handover.giveAway();
   }
 
   /** The handle. */
@@ -297,27 +282,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
 
   /** @internal */
   [travels](route: Route): Departure {
-    this.#checkIdle();
-    if (!isBuiltIn(this.#body.codec.name)) {
-      throw new RingwayError(
-        `a connection with a codec of your own (${describe(this.#body.codec.name)}) cannot go through ${route.label}: send its handle and attach with { codec }`,
-        'ERR_RINGWAY_NOT_SENDABLE',
-      );
-    }
-    const { data, sent, unsent } = this.#body.channel.depart(route);
-    this.#body.gone = `is on its way through ${route.label}`;
-    return {
-      kind: 'Connection',
-      data: this.#handleOf(data),
-      sent: (to, carrier) => {
-        this.#body.gone = `moved ${to === undefined ? `away through ${route.label}` : `to ${to}`}`;
-        sent(to, carrier);
-      },
-      unsent: () => {
-        this.#body.gone = undefined;
-        unsent();
-      },
-    };
+    return this.#handover.depart(route);
   }
 
   /**
@@ -359,24 +324,7 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
    * @internal
    */
   own(owner: string, extras: Extras): void {
-    this.#checkIdle('be taken over');
-    const { sender, receiver } = this.#body.channel;
-    if (sender === undefined || receiver === undefined) {
-      const does = receiver === undefined ? 'sends' : 'receives';
-      throw new RingwayError(
-        `${owner} need a connection that sends and receives; this end only ${does}: make it with duplex: true`,
-        'ERR_RINGWAY_STATE',
-      );
-    }
-    if (this.#body.codec.name !== 'structured') {
-      throw new RingwayError(
-        `${owner} need a connection with the codec 'structured', not ${describe(this.#body.codec.name)}`,
-        'ERR_RINGWAY_SHAPE',
-      );
-    }
-    this.#body.owner = owner;
-    this.#sender.departureOf = extras.departureOf;
-    this.#receiver.arrive = (kind, data) => extras.arrive(kind, data, arrive);
+    this.#handover.takeOver(owner, extras);
   }
 
   /**
@@ -417,29 +365,6 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
     const does = [this.readable ? 'receives' : '', this.writable ? 'sends' : ''].filter(Boolean).join(', ');
     return `[Connection over ${this.transport}, ${this.#body.gone ?? does}]`;
   }
-
-  #handleOf(ends: unknown): ConnectionHandle {
-    const { channel, codec, maxByteLength } = this.#body;
-    const limit = maxByteLength === Infinity ? {} : { maxMessageByteLength: maxByteLength };
-    return { kind: 'Connection', transport: channel.transport, codec: codec.name, ...limit, ends };
-  }
-
-  // An end that moves leaves nothing behind.
-  #checkIdle(what = 'move'): void {
-    this.#body.checkOpen();
-    const hasDropped = this.#sender.tryDrop();
-    const { begun } = this.#receiver;
-    const busy =
-      this.#sender.hasWaiting || this.#receiver.hasWaiting
-        ? 'operations are pending'
-        : begun !== undefined
-          ? `${begun} bytes of a message have been received in part`
-          : !hasDropped
-            ? 'it is full of a message that was given up: the other end has to receive first'
-            : undefined;
-    if (busy === undefined) return;
-    throw new RingwayError(`this end of the connection cannot ${what} while ${busy}`, 'ERR_RINGWAY_STATE');
-  }
 }
 
 /** What leads to one end of a connection. Survives JSON for `shm`, postMessage for both. */
@@ -451,9 +376,4 @@ export interface ConnectionHandle {
   readonly maxMessageByteLength?: number;
   /** @internal */
   readonly ends: unknown;
-}
-
-// The ends that a message or a handle carried.
-function channelOf({ transport, ends }: ConnectionHandle): FrameChannel {
-  return transport === 'shm' || transport === 'sab' ? RingChannel.arrive(ends) : KernelChannel.arrive(ends);
 }
