@@ -63,6 +63,17 @@ for (const transport of TRANSPORTS) {
   };
 
   describe(`a connection over ${transport}`, () => {
+    it.runIf(transport === 'shm')('stays where it is when it is sent through itself', async () => {
+      const [a, b] = pipe();
+      expect(await rejectionOf(a.send(a))).toMatchObject({ code: 'ERR_RINGWAY_CLOSED' });
+      expect(thrownBy(() => a.sendSync(a))).toMatchObject({ code: 'ERR_RINGWAY_CLOSED' });
+      expect(thrownBy(() => a.trySend(a))).toMatchObject({ code: 'ERR_RINGWAY_CLOSED' });
+      expect(a.closed).toBe(false);
+      await a.send('still here');
+      await b.send('so is this one');
+      expect([await b.recv(), await a.recv()]).toEqual(['still here', 'so is this one']);
+    });
+
     it("receives bytes into the caller's memory, messages of any length and no byte beyond them", async () => {
       const [a, b] = pipe({ capacity: 65536 });
       const bytes = new Uint8Array(1_000_003).map((_, i) => i % 251);
@@ -448,6 +459,7 @@ for (const transport of TRANSPORTS) {
         byteLength: 5001,
         limit: 5000,
       });
+      expect(await rejectionOf(b.recvBytesInto(new Uint8Array(6000)))).toBeInstanceOf(MessageSizeError);
       expect(await b.poll()).toBe(true);
       b.close();
       if (overRings) expect(await rejectionOf(sending)).toMatchObject({ code: 'EPIPE' });

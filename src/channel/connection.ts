@@ -192,12 +192,13 @@ export class Connection<Out = unknown, In = Out> implements AsyncIterable<In>, D
   }
 
   /**
-   * Receives the next message of bytes into a view; the rest of the view stays as it is. A message longer than the connection's
-   * capacity is written there as it comes: leave the view alone until the promise settles. If it rejects in the middle, the view
-   * may hold a part of the message, which stays to be received.
+   * Receives the next message of bytes into a view. A message longer than the connection's capacity is written there as it
+   * comes: leave the view alone until the promise settles. If it rejects in the middle, the view may hold a part of the message,
+   * which stays to be received. The rest of the view stays as it is, unless the sender gave up another message in the middle.
    * @param view - any ArrayBuffer view
    * @returns how many bytes came
-   * @throws {MessageSizeError} if the message is longer than what the view holds from `byteOffset` on; it stays
+   * @throws {MessageSizeError} if the message is longer than what the view holds from `byteOffset` on, or than
+   *   `maxMessageByteLength`; it stays
    * @throws {RingwayError} `ERR_RINGWAY_STATE` if the view's memory was transferred meanwhile: what had come is lost with it
    * @throws as recvBytes()
    */

@@ -61,17 +61,18 @@ export class MessageReceiver {
 
   recvBytesInto(view: ArrayBufferView, options?: ReceiveIntoOptions & WaitOptions): Promise<number> {
     try {
-      const target = slice(view, options?.byteOffset === undefined ? {} : { byteOffset: options.byteOffset });
-      return this.#receive('recvBytesInto', options, target.length, MessageKind.bytes, takeInto(target), target);
+      const target = targetOf(view, options);
+      const limit = Math.min(target.length, this.#maxByteLength);
+      return this.#receive('recvBytesInto', options, limit, MessageKind.bytes, takeInto(target), target);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
   recvBytesIntoSync(view: ArrayBufferView, options?: ReceiveIntoOptions & SyncWaitOptions): number {
-    const target = slice(view, options?.byteOffset === undefined ? {} : { byteOffset: options.byteOffset });
-    const take = takeInto(target);
-    return this.#receiveSync('recvBytesIntoSync', options, target.length, MessageKind.bytes, take, target);
+    const target = targetOf(view, options);
+    const limit = Math.min(target.length, this.#maxByteLength);
+    return this.#receiveSync('recvBytesIntoSync', options, limit, MessageKind.bytes, takeInto(target), target);
   }
 
   borrow(options?: WaitOptions): Promise<Borrowed> {
@@ -256,4 +257,9 @@ export class MessageReceiver {
     if (this.#receiver !== undefined) return this.#receiver;
     throw new RingwayError(`this end of the connection only sends: no ${what}() here`, 'ERR_RINGWAY_STATE');
   }
+}
+
+// Where in the view to put what comes.
+function targetOf(view: ArrayBufferView, options: ReceiveIntoOptions | undefined): Uint8Array {
+  return slice(view, options?.byteOffset === undefined ? {} : { byteOffset: options.byteOffset });
 }

@@ -53,7 +53,9 @@ export class MessageSender {
 
   sendBytes(view: ArrayBufferView, options?: SliceOptions & WaitOptions): Promise<void> {
     try {
-      return this.#send('sendBytes', new OutgoingBytes(slice(view, options)), options);
+      const message = new OutgoingBytes(slice(view, options));
+      this.#writing();
+      return this.#send('sendBytes', message, options);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -81,7 +83,6 @@ export class MessageSender {
 
   /** @returns undefined if the message is on its way */
   dispatch(message: Outgoing): Promise<void> | undefined {
-    this.#body.checkNotGone();
     return this.#dispatch('send', message, undefined);
   }
 
@@ -120,13 +121,13 @@ export class MessageSender {
   }
 
   #send(what: string, message: Outgoing, options: WaitOptions | undefined): Promise<void> {
-    this.#writing();
     return this.#dispatch(what, message, options) ?? settled(undefined);
   }
 
   #dispatch(what: string, message: Outgoing, options: WaitOptions | undefined): Promise<void> | undefined {
     const sender = this.#sender as FrameSender;
     try {
+      this.#body.checkNotGone(); // It may be in its own message.
       if (options !== undefined) checkWaitOptions(options);
       if (!sender.hasWaiting && !options?.signal?.aborted && this.#write(message)) {
         message.arrives(sender);
@@ -161,8 +162,8 @@ export class MessageSender {
   }
 
   #trySend(what: string, message: Outgoing): boolean {
-    const sender = this.#writing();
     try {
+      const sender = this.#writing();
       const limit = sender.maxFrameByteLength - HEADER_BYTES;
       if (message.byteLength > limit) {
         throw new MessageSizeError(
