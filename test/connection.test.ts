@@ -91,7 +91,7 @@ for (const transport of TRANSPORTS) {
 
     it('keeps a message that began to arrive in a view when that operation is given up', async () => {
       const [a, b] = pipe({ capacity: 65536 });
-      const bytes = new Uint8Array(5_000_000).map((_, i) => 1 + (i % 250));
+      const bytes = new Uint8Array(LONG).map((_, i) => 1 + (i % 250));
       const view = new Uint8Array(bytes.length);
       for (const next of ['waits', 'comes later'] as const) {
         view.fill(0);
@@ -127,7 +127,7 @@ for (const transport of TRANSPORTS) {
 
     it('loses no message but the one whose view was transferred while it arrived', async () => {
       const [a, b] = pipe({ capacity: 65536 });
-      const bytes = new Uint8Array(5_000_000).fill(7);
+      const bytes = new Uint8Array(LONG).fill(7);
       const view = new Uint8Array(bytes.length);
       const sent = a.sendBytes(bytes);
       const given = rejectionOf(b.recvBytesInto(view));
@@ -157,7 +157,7 @@ for (const transport of TRANSPORTS) {
 
     it('tells of a message that was lost with its view, whoever finds that out', async () => {
       const [a, b] = pipe({ capacity: 65536 });
-      const bytes = new Uint8Array(5_000_000).fill(7);
+      const bytes = new Uint8Array(LONG).fill(7);
       for (const givenUp of ['the next operation', 'its own'] as const) {
         const view = new Uint8Array(bytes.length);
         const giveUp = new AbortController();
@@ -184,13 +184,13 @@ for (const transport of TRANSPORTS) {
     it('fails to send what lost its memory meanwhile, bytes and values, and nothing else', async () => {
       const [a, b] = pipe({ capacity: 65536 });
       for (const send of ['sendBytes', 'send'] as const) {
-        const bytes = new Uint8Array(5_000_000);
+        const bytes = new Uint8Array(LONG);
         const sent = rejectionOf(a[send](bytes));
         structuredClone(bytes, { transfer: [bytes.buffer] });
         const next = b.recv();
         expect(await sent).toMatchObject({
           code: 'ERR_RINGWAY_STATE',
-          message: expect.stringMatching(/of 5000000 bytes has lost its memory.*: it will not arrive/),
+          message: expect.stringMatching(`of ${LONG} bytes has lost its memory.*: it will not arrive`),
         });
         await a.send('next');
         expect(await next).toBe('next');
