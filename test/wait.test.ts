@@ -811,7 +811,7 @@ describe('a Sync wait on the main thread and signals', () => {
       `const consumer = SpscRing.create({ capacity: 64 }).consumer();
        let heard = 0;
        process.on('SIGINT', () => heard++);
-       try { consumer.popSync({ timeoutMs: 1 }); } catch (error) { print(error.code); }
+       try { consumer.popSync({ timeoutMs: 100 }); } catch (error) { print(error.code); }
        process.kill(process.pid, 'SIGINT');
        try {
          consumer.popSync({ timeoutMs: ${WATCHDOG_MS / 2} });
