@@ -8,6 +8,7 @@
 //   The payload follows: at 8, or at 16 in a first frame. Its length is what is left of the frame.
 
 import { RingwayError } from '../errors.js';
+import { lostMemory } from '../memory/lost-memory.js';
 import { newBytes } from '../memory/new-bytes.js';
 
 /** What a frame is. A message of which the sender gave up in the middle ends with `dropped` and never arrives. */
@@ -119,7 +120,7 @@ export class Arriving {
     this.#into = undefined;
     const outcome = `${came} bytes of it are lost, the rest is dropped`;
     if (memory.length < came) {
-      this.#lose(lostMemory(this.byteLength, outcome));
+      this.#lose(lostView(this.byteLength, outcome));
       return;
     }
     try {
@@ -152,11 +153,8 @@ function allocate(byteLength: number): Uint8Array {
 }
 
 /** The caller's view has no memory any more. */
-export function lostMemory(byteLength: number, outcome: string): RingwayError {
-  return new RingwayError(
-    `the view for a message of ${byteLength} bytes has lost its memory, which was transferred or resized: ${outcome}`,
-    'ERR_RINGWAY_STATE',
-  );
+export function lostView(byteLength: number, outcome: string): RingwayError {
+  return lostMemory(`the view for a message of ${byteLength} bytes`, outcome);
 }
 
 /** The other end does not keep to the format. */

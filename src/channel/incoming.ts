@@ -12,7 +12,7 @@ import {
   FIRST_HEADER_BYTES,
   FrameKind,
   HEADER_BYTES,
-  lostMemory,
+  lostView,
   MessageKind,
   protocolError,
   readTotal,
@@ -189,7 +189,7 @@ export const takeInto =
   (target: Uint8Array): Taker<number> =>
   (_, memory, byteOffset, byteLength) => {
     if (memory === target) return byteLength; // It has arrived there.
-    if (target.length < byteLength) throw lostMemory(byteLength, 'it stays until it is received');
+    if (target.length < byteLength) throw lostView(byteLength, 'it stays until it is received');
     target.set(memory.subarray(byteOffset, byteOffset + byteLength));
     return byteLength;
   };

@@ -4,7 +4,7 @@ import type { Encoded } from '../codec/codec.js';
 import { describe } from '../memory/names.js';
 import { checkInteger } from '../memory/shared-object.js';
 import type { Carrier } from '../memory/travel.js';
-import { lostMemory, MessageKind } from './fragments.js';
+import { lostView, MessageKind } from './fragments.js';
 
 export interface Outgoing {
   readonly kind: MessageKind;
@@ -68,7 +68,7 @@ export class OutgoingBytes implements Outgoing {
 
   /** @throws {RingwayError} `ERR_RINGWAY_STATE` if the memory was transferred or resized */
   copyTo(target: Uint8Array, targetOffset: number, from: number, byteLength: number): void {
-    if (this.#bytes.length < this.byteLength) throw lostMemory(this.byteLength, 'it will not arrive');
+    if (this.#bytes.length < this.byteLength) throw lostView(this.byteLength, 'it will not arrive');
     if (byteLength > 0) target.set(this.#bytes.subarray(from, from + byteLength), targetOffset);
   }
 

@@ -1,7 +1,7 @@
 // A message under construction: a buffer that grows and is used again, and large binary values that are only pointed at,
 // so that they are copied once, to where the message goes.
 
-import { RingwayError } from '../errors.js';
+import { lostMemory } from '../memory/lost-memory.js';
 import type { Departure } from '../memory/travel.js';
 import type { Encoded } from './codec.js';
 
@@ -86,7 +86,9 @@ export class Message implements Encoded {
       const piece = index < 0 ? undefined : pieces[index];
       const pieceEnd = piece === undefined ? 0 : piece.from + piece.byteLength;
       if (piece !== undefined && at < pieceEnd) {
-        if (piece.bytes.length < piece.byteLength) throw lostMemory(piece.byteLength);
+        if (piece.bytes.length < piece.byteLength) {
+          throw lostMemory(`a part of a value of ${piece.byteLength} bytes`, 'it will not arrive');
+        }
         put(piece.bytes, at - piece.from, pieceEnd);
       }
       const next = index + 1 < pieces.length ? pieces[index + 1].from : this.byteLength;
@@ -101,11 +103,4 @@ function copy(source: Uint8Array, from: number, target: Uint8Array, to: number, 
   } else {
     target.set(from === 0 && byteLength === source.length ? source : source.subarray(from, from + byteLength), to);
   }
-}
-
-function lostMemory(byteLength: number): RingwayError {
-  return new RingwayError(
-    `a part of a value of ${byteLength} bytes has lost its memory, which was transferred or resized: it will not arrive`,
-    'ERR_RINGWAY_STATE',
-  );
 }

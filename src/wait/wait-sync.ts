@@ -49,7 +49,7 @@ export function waitSync<Result>(
     }
     if (!looked) {
       looked = true;
-      if (hasMovedWithin(condition, LOOKS_BEFORE_CLOCK)) continue;
+      if (movesAtOnce(condition)) continue;
     }
     const now = performance.now();
     if (start === 0) start = now;
@@ -103,9 +103,9 @@ function watch(condition: Condition, roleSeen: number, limitMs: number): boolean
   }
 }
 
-function hasMovedWithin(condition: Condition, looks: number): boolean {
+function movesAtOnce(condition: Condition): boolean {
   const { words } = condition.segment;
-  for (let look = 0; look < looks; look++) {
+  for (let look = 0; look < LOOKS_BEFORE_CLOCK; look++) {
     // position.hpp, A. The attempt that follows loads it again.
     if (condition.hasMoved(Atomics.load(words, condition.watched >> 2))) return true;
   }
