@@ -477,7 +477,7 @@ for (const kind of KERNEL_KINDS) {
         const [a, b] = pairOf(kind);
         const raw = bare(a);
         const garbage = Uint8Array.from({ length: 1 + random.below(2000) }, () => random.below(256));
-        if (random.below(2) === 0) garbage.set([random.below(256), 0, 0, 0]);
+        if (random.below(2) === 0) garbage.set([random.below(256), 0, 0, 0].slice(0, garbage.length));
         raw.write(garbage);
         raw.close();
         let end: { code?: string } = {};
